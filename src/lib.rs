@@ -1,0 +1,1 @@
+//! platform-gate: rejects pods whose images have no platform that can run on the nodes they can be scheduled on.

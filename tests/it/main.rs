@@ -1,0 +1,1 @@
+//! Tests of the library over its public wire: one binary, since each links the whole stack again.
