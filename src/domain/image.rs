@@ -1,0 +1,132 @@
+//! What a registry says an image is: an index of platforms, or a single manifest with its config's platform.
+//!
+//! Leaves out how the documents are fetched and read: that is `registry`.
+
+use std::fmt;
+
+use super::lookup::LookupFailure;
+use super::platform::Platform;
+
+/// A content digest, `sha256:<64 hex digits>` or `sha512:<128 hex digits>`, checked when it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest(Box<str>);
+
+/// An image as its registry describes it, bound to the digest that the answer was checked against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Digest of the document that the reference resolved to.
+    pub digest: Digest,
+    /// Media type of that document.
+    pub media_type: Box<str>,
+    /// What the document is.
+    pub content: ImageContent,
+}
+
+/// The two kinds of document that a reference can resolve to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageContent {
+    /// An OCI index or a Docker manifest list (the same rules: SEMANTICS section 4).
+    Index(ImageIndex),
+    /// A single image manifest; the platform is what its config says. Fields of the config that are absent or
+    /// empty stay empty.
+    Manifest(Platform),
+    /// A manifest that is no runnable image: its config is none of an image.
+    Artifact,
+    /// A Docker schema 1 manifest.
+    Schema1,
+}
+
+/// The entries of an index, in the order written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageIndex {
+    /// The descriptors.
+    pub manifests: Vec<IndexEntry>,
+}
+
+/// One descriptor of an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// Digest of the manifest or index that the descriptor points to.
+    pub digest: Digest,
+    /// The platform object, as written; `None` where the descriptor has none.
+    pub platform: Option<Platform>,
+    /// What the descriptor points to, as far as a verdict needs it.
+    pub content: EntryContent,
+}
+
+/// What an index entry points to. Runtimes read no further than the descriptor where it has a platform
+/// (SEMANTICS 1.4), so most entries stay [`EntryContent::Unread`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryContent {
+    /// An image manifest that nobody needs to read, since its descriptor names the platform.
+    Unread,
+    /// An image manifest that was read since its descriptor names no platform: the platform of its config.
+    Manifest(Platform),
+    /// A nested index.
+    Index(ImageIndex),
+    /// It would have to be read, and could not be.
+    Failed(LookupFailure),
+}
+
+impl Digest {
+    /// Reads a digest as the OCI image-spec writes it, with the two registered algorithms only.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (algorithm, hex) = text.split_once(':')?;
+        let length = match algorithm {
+            "sha256" => 64,
+            "sha512" => 128,
+            _ => return None,
+        };
+        let lower_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        (hex.len() == length && hex.bytes().all(lower_hex)).then(|| Self(text.into()))
+    }
+
+    /// The digest as written: `sha256:...`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The algorithm: `sha256` or `sha512`.
+    #[must_use]
+    pub fn algorithm(&self) -> &str {
+        &self.0[..6]
+    }
+
+    /// The hexadecimal part.
+    #[must_use]
+    pub fn hex(&self) -> &str {
+        &self.0[7..]
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_read_strictly() {
+        let hex = "a".repeat(64);
+        for (text, valid) in [
+            (format!("sha256:{hex}"), true),
+            (format!("sha512:{hex}{hex}"), true),
+            (format!("sha256:{}", "A".repeat(64)), false),
+            (format!("sha256:{}", "a".repeat(63)), false),
+            (format!("sha512:{hex}"), false),
+            (format!("md5:{}", "a".repeat(32)), false),
+            (format!("sha256:../{}", "a".repeat(61)), false),
+            (hex.clone(), false),
+        ] {
+            assert_eq!(Digest::parse(&text).is_some(), valid, "{text}");
+        }
+        let digest = Digest::parse(&format!("sha256:{hex}")).unwrap();
+        assert_eq!((digest.algorithm(), digest.hex()), ("sha256", hex.as_str()));
+    }
+}
