@@ -5,4 +5,8 @@
 
 pub mod image;
 pub mod lookup;
+pub mod node;
 pub mod platform;
+pub mod runtime;
+pub mod verdict;
+pub mod windows;

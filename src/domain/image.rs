@@ -29,7 +29,7 @@ pub enum ImageContent {
     Index(ImageIndex),
     /// A single image manifest; the platform is what its config says. Fields of the config that are absent or
     /// empty stay empty.
-    Manifest(Platform),
+    Manifest(EntryPlatform),
     /// A manifest that is no runnable image: its config is none of an image.
     Artifact,
     /// A Docker schema 1 manifest.
@@ -48,10 +48,19 @@ pub struct ImageIndex {
 pub struct IndexEntry {
     /// Digest of the manifest or index that the descriptor points to.
     pub digest: Digest,
-    /// The platform object, as written; `None` where the descriptor has none.
-    pub platform: Option<Platform>,
+    /// The platform object; `None` where the descriptor has none.
+    pub platform: Option<EntryPlatform>,
     /// What the descriptor points to, as far as a verdict needs it.
     pub content: EntryContent,
+}
+
+/// A platform in both forms, so that judging an entry on many nodes normalises it once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryPlatform {
+    /// As written.
+    pub written: Platform,
+    /// As containerd compares it.
+    pub normal: Platform,
 }
 
 /// What an index entry points to. Runtimes read no further than the descriptor where it has a platform
@@ -61,11 +70,32 @@ pub enum EntryContent {
     /// An image manifest that nobody needs to read, since its descriptor names the platform.
     Unread,
     /// An image manifest that was read since its descriptor names no platform: the platform of its config.
-    Manifest(Platform),
+    Manifest(EntryPlatform),
     /// A nested index.
     Index(ImageIndex),
     /// It would have to be read, and could not be.
     Failed(LookupFailure),
+}
+
+impl IndexEntry {
+    /// An entry whose platform object is as written, `None` where it has none.
+    #[must_use]
+    pub fn new(digest: Digest, platform: Option<Platform>, content: EntryContent) -> Self {
+        Self {
+            digest,
+            platform: platform.map(EntryPlatform::from),
+            content,
+        }
+    }
+}
+
+impl From<Platform> for EntryPlatform {
+    fn from(written: Platform) -> Self {
+        Self {
+            normal: written.normalized(),
+            written,
+        }
+    }
 }
 
 impl Digest {
