@@ -29,7 +29,7 @@ pub enum ImageContent {
     Index(ImageIndex),
     /// A single image manifest; the platform is what its config says. Fields of the config that are absent or
     /// empty stay empty.
-    Manifest(EntryPlatform),
+    Manifest(Box<EntryPlatform>),
     /// A manifest that is no runnable image: its config is none of an image.
     Artifact,
     /// A Docker schema 1 manifest.
@@ -70,7 +70,7 @@ pub enum EntryContent {
     /// An image manifest that nobody needs to read, since its descriptor names the platform.
     Unread,
     /// An image manifest that was read since its descriptor names no platform: the platform of its config.
-    Manifest(EntryPlatform),
+    Manifest(Box<EntryPlatform>),
     /// A nested index.
     Index(ImageIndex),
     /// It would have to be read, and could not be.
@@ -89,11 +89,49 @@ impl IndexEntry {
     }
 }
 
+impl From<Platform> for Box<EntryPlatform> {
+    fn from(written: Platform) -> Self {
+        Self::new(EntryPlatform::from(written))
+    }
+}
+
 impl From<Platform> for EntryPlatform {
     fn from(written: Platform) -> Self {
         Self {
             normal: written.normalized(),
             written,
+        }
+    }
+}
+
+impl Image {
+    /// The platforms that the image offers, in the order written and each once; attestations and entries without a
+    /// platform are left out.
+    #[must_use]
+    pub fn offered(&self) -> Vec<&Platform> {
+        let mut offered = Vec::new();
+        match &self.content {
+            ImageContent::Index(index) => collect_offered(index, &mut offered),
+            ImageContent::Manifest(platform) => offered.push(&platform.written),
+            ImageContent::Artifact | ImageContent::Schema1 => {}
+        }
+        offered
+    }
+}
+
+fn collect_offered<'a>(index: &'a ImageIndex, offered: &mut Vec<&'a Platform>) {
+    for entry in &index.manifests {
+        let platform = match (&entry.platform, &entry.content) {
+            (_, EntryContent::Index(nested)) => {
+                collect_offered(nested, offered);
+                continue;
+            }
+            (Some(platform), _) => platform,
+            (None, EntryContent::Manifest(config)) => config,
+            (None, EntryContent::Unread | EntryContent::Failed(_)) => continue,
+        };
+        if !platform.normal.is_unknown() && !offered.contains(&&platform.written) {
+            offered.push(&platform.written);
         }
     }
 }

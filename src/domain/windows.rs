@@ -43,7 +43,7 @@ impl WindowsVersion {
         let major = parse_number(parts.next()?)?;
         let minor = parse_number(parts.next()?)?;
         let build = parse_number(parts.next()?)?;
-        let revision = parts.next().and_then(|part| parse_number(part));
+        let revision = parts.next().and_then(parse_number);
         Some(Self {
             major,
             minor,

@@ -231,18 +231,15 @@ fn judge_platformless(picker: &Picker<'_>, position: usize, content: &EntryConte
         EntryContent::Unread => Verdict::Unknown(Doubt::PlatformlessEntry),
         EntryContent::Index(nested) => inside(judge(picker, nested), position),
         EntryContent::Manifest(config) => {
-            let config = if picker.rules.library.reads_whole_config() {
-                config.clone()
-            } else {
-                bare(config)
-            };
-            match picker.fit(&config) {
+            let bare = (!picker.rules.library.reads_whole_config()).then(|| bare(config));
+            let config = bare.as_ref().unwrap_or(config);
+            match picker.fit(config) {
                 None => Verdict::CannotRun(Cause::NoMatch),
-                Some(1..) if picker.is_aarch32(&config) => Verdict::Unknown(Doubt::Aarch32),
+                Some(1..) if picker.is_aarch32(config) => Verdict::Unknown(Doubt::Aarch32),
                 Some(_)
                     if picker.node.is_windows()
                         && picker.node.windows.is_none()
-                        && version(&config).is_some() =>
+                        && version(config).is_some() =>
                 {
                     Verdict::Unknown(Doubt::NodeVersion)
                 }
