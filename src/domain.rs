@@ -7,6 +7,7 @@ pub mod decision;
 pub mod image;
 pub mod inventory;
 pub mod lookup;
+pub mod message;
 pub mod node;
 pub mod pin;
 pub mod placement;
