@@ -124,7 +124,7 @@ fn cure_by_selector(assessment: &Assessment<'_>) -> Option<String> {
     let (selector, nodes) = selector_for(assessment.groups.iter(), |group| group.group.nodes)?;
     let plural = if nodes == 1 { "node" } else { "nodes" };
     Some(format!(
-        "schedule it on the {nodes} {plural} that can run it: {selector}"
+        "schedule it on the {nodes} {plural} that can run it ({selector})"
     ))
 }
 

@@ -128,7 +128,7 @@ pub(super) fn nodes<'a>(groups: impl Iterator<Item = &'a GroupVerdict>) -> Strin
 /// The cure that always works: another tag, or a build of one's own.
 pub(super) fn other_tag(group: &GroupVerdict) -> String {
     format!(
-        "Or use a tag of the image that is built for {}.",
+        "use a tag of the image that is built for {}",
         group.group.platform.describe()
     )
 }
