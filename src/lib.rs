@@ -1,4 +1,7 @@
 //! platform-gate: rejects pods whose images have no platform that can run on the nodes they can be scheduled on.
 
-pub mod admission;
 pub mod domain;
+
+pub mod admission;
+pub mod certificate;
+pub mod metrics;
