@@ -5,3 +5,4 @@ pub mod domain;
 pub mod admission;
 pub mod certificate;
 pub mod metrics;
+pub mod webhook;

@@ -127,7 +127,11 @@ fn cut_chars(mut text: String, max: usize) -> String {
 
 fn cut_bytes(mut text: String, max: usize) -> String {
     if text.len() > max {
-        text.truncate(text.floor_char_boundary(max - '…'.len_utf8()));
+        let mut end = max - '…'.len_utf8();
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
         text.push('…');
     }
     text
