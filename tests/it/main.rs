@@ -1,8 +1,9 @@
 //! Tests of the library over its public wire: one binary, since each links the whole stack again.
-
 #![allow(
     clippy::unwrap_used,
-    reason = "a helper that fails has to fail its test"
+    clippy::too_many_lines,
+    reason = "a test fails by panicking, and tables may be long"
 )]
 
+mod platform_vectors;
 mod webhook;
