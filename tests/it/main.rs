@@ -6,3 +6,4 @@
 )]
 
 mod platform_vectors;
+mod webhook;
