@@ -6,3 +6,4 @@
 pub mod image;
 pub mod lookup;
 pub mod platform;
+pub mod reference;
