@@ -14,6 +14,7 @@ pub mod placement;
 pub mod platform;
 pub mod pod;
 pub mod policy;
+pub mod reference;
 pub mod runtime;
 pub mod verdict;
 pub mod windows;
