@@ -10,7 +10,7 @@ pub(crate) mod pki;
 mod real_node;
 mod simulated_nodes;
 
-use std::path::Path;
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -43,9 +43,9 @@ pub(crate) struct Cluster {
 }
 
 /// Starts the cluster that `shared` gives to the trials.
-pub(crate) fn start_shared(inside: Inside) -> Result<()> {
+pub(crate) fn start_shared(inside: &Inside) -> Result<()> {
     let began = Instant::now();
-    let cluster = Cluster::start(&inside)?;
+    let cluster = Cluster::start(inside)?;
     say(&format!(
         "the cluster is ready after {:.1} s",
         began.elapsed().as_secs_f32()
@@ -106,14 +106,18 @@ impl Cluster {
         [REAL_NODE].into_iter().chain(simulated).collect()
     }
 
-    /// The folder of the programs that `tools/build` made: helm, crane, ctr, ...
-    pub(crate) fn bin(&self) -> &Path {
-        &self.layout.bin
+    /// A command for one of the built programs (helm, crane, ...), which knows the API server and trusts the registry.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = self.layout.command(program);
+        command
+            .env("KUBECONFIG", self.kubectl.kubeconfig())
+            .env("SSL_CERT_FILE", self.registry.ca());
+        command
     }
 
-    /// The folder of this run's logs.
-    pub(crate) fn logs(&self) -> &Path {
-        &self.layout.logs
+    /// The annotations that admission left in the audit log on the requests for a resource (`pods`) of a name.
+    pub(crate) fn audit_annotations(&self, resource: &str, name: &str) -> Result<Vec<Value>> {
+        control_plane::audit_annotations(&self.layout, resource, name)
     }
 }
 

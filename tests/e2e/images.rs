@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::registry::Registry;
+use crate::registry::{Document, Registry};
 
 pub(crate) use made::PAUSE;
 
@@ -26,8 +26,8 @@ pub(crate) struct RealImage {
     /// `repository:tag`.
     pub(crate) name: String,
     /// The document that the registry must serve for it.
-    pub(crate) content: Vec<u8>,
-    blobs: Vec<Vec<u8>>,
+    pub(crate) document: Document,
+    blobs: Vec<Document>,
 }
 
 /// The real images that a present-day registry can serve.
@@ -54,11 +54,13 @@ impl RealImage {
             .into_iter()
             .flatten()
             .filter_map(Value::as_str);
-        let blobs =
-            digests.map(|digest| read(&folder.join("blobs").join(digest.replace(':', "/"))));
+        let blobs = digests.map(|digest| {
+            let file = folder.join("blobs").join(digest.replace(':', "/"));
+            read(&file).map(Document::new)
+        });
         Ok(Self {
             name: field("serveAs")?.to_owned(),
-            content: read(&folder.join(field("file")?))?,
+            document: Document::new(read(&folder.join(field("file")?))?),
             blobs: blobs.collect::<Result<_>>()?,
         })
     }
@@ -73,8 +75,8 @@ impl RealImage {
             registry.add_manifest(repository, blob)?;
             registry.add_blob(repository, blob)?;
         }
-        let digest = registry.add_manifest(repository, &self.content)?;
-        registry.tag(repository, tag, &digest)
+        registry.add_manifest(repository, &self.document)?;
+        registry.tag(repository, tag, &self.document)
     }
 }
 

@@ -170,10 +170,11 @@ fn remove_cgroups(name: &str) -> Result<()> {
 }
 
 fn remove_cgroup(path: &Path) -> bool {
-    let children = fs::read_dir(path).into_iter().flatten().flatten();
-    let folders = children.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    let emptied = folders
-        .map(|entry| remove_cgroup(&entry.path()))
-        .fold(true, |all, one| all && one);
-    emptied && fs::remove_dir(path).is_ok()
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_cgroup(&entry.path());
+        }
+    }
+    // Refused while there is a process in it or a cgroup below it.
+    fs::remove_dir(path).is_ok()
 }

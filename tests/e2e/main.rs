@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         return libtest_mimic::run(&arguments, trials).exit_code();
     }
     let result = match isolation::Inside::from_env() {
-        Some(inside) => run_inside(arguments, trials, inside),
+        Some(inside) => run_inside(arguments, trials, &inside),
         None => isolation::run_isolated(),
     };
     result.unwrap_or_else(|error| {
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 fn run_inside(
     mut arguments: Arguments,
     trials: Vec<Trial>,
-    inside: isolation::Inside,
+    inside: &isolation::Inside,
 ) -> anyhow::Result<ExitCode> {
     // The trials share one cluster and are told in order.
     arguments.test_threads = Some(1);

@@ -77,46 +77,41 @@ validation: {{manifests: {{indexes: {{platforms: none}}}}}}
         &self.ca
     }
 
-    /// Publishes a manifest or an index under its digest, which is returned.
-    pub(crate) fn add_manifest(&self, repository: &str, content: &[u8]) -> Result<String> {
-        self.add(repository, "_manifests/revisions", content)
+    /// Publishes a manifest or an index under its digest.
+    pub(crate) fn add_manifest(&self, repository: &str, document: &Document) -> Result<()> {
+        self.add(repository, "_manifests/revisions", document)
     }
 
     /// Publishes a config or a layer.
-    pub(crate) fn add_blob(&self, repository: &str, content: &[u8]) -> Result<String> {
-        self.add(repository, "_layers", content)
+    pub(crate) fn add_blob(&self, repository: &str, document: &Document) -> Result<()> {
+        self.add(repository, "_layers", document)
     }
 
     /// Lets a tag name a manifest, and no longer the one before.
-    pub(crate) fn tag(&self, repository: &str, tag: &str, digest: &str) -> Result<()> {
+    pub(crate) fn tag(&self, repository: &str, tag: &str, manifest: &Document) -> Result<()> {
         let tag = self
             .repository(repository)
             .join("_manifests/tags")
             .join(tag);
-        write_file(&tag.join("current/link"), digest.as_bytes())?;
-        write_file(
-            &tag.join("index/sha256").join(hex_of(digest)).join("link"),
-            digest.as_bytes(),
-        )
+        let entry = tag.join("index/sha256").join(manifest.hex()).join("link");
+        write_file(&entry, manifest.digest.as_bytes())?;
+        write_file(&tag.join("current/link"), manifest.digest.as_bytes())
     }
 
-    fn add(&self, repository: &str, kind: &str, content: &[u8]) -> Result<String> {
-        let digest = digest_of(content);
-        let hex = hex_of(&digest);
-        let data = self
-            .storage
-            .join("docker/registry/v2/blobs/sha256")
-            .join(&hex[..2])
-            .join(hex);
-        write_file(&data.join("data"), content)?;
+    fn add(&self, repository: &str, kind: &str, document: &Document) -> Result<()> {
+        let hex = document.hex();
+        let blobs = self.storage.join("docker/registry/v2/blobs/sha256");
+        let data = blobs.join(&hex[..2]).join(hex).join("data");
+        if !data.exists() {
+            write_file(&data, &document.bytes)?;
+        }
         let link = self
             .repository(repository)
             .join(kind)
             .join("sha256")
             .join(hex)
             .join("link");
-        write_file(&link, digest.as_bytes())?;
-        Ok(digest)
+        write_file(&link, document.digest.as_bytes())
     }
 
     fn repository(&self, repository: &str) -> PathBuf {
@@ -126,13 +121,24 @@ validation: {{manifests: {{indexes: {{platforms: none}}}}}}
     }
 }
 
-/// `sha256:<hex>` of a document.
-pub(crate) fn digest_of(content: &[u8]) -> String {
-    let hash = Sha256::digest(content);
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+/// Bytes and the digest that names them.
+pub(crate) struct Document {
+    pub(crate) bytes: Vec<u8>,
+    /// `sha256:<hex>`
+    pub(crate) digest: String,
 }
 
-fn hex_of(digest: &str) -> &str {
-    digest.trim_start_matches("sha256:")
+impl Document {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        let hash = Sha256::digest(&bytes);
+        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            bytes,
+            digest: format!("sha256:{hex}"),
+        }
+    }
+
+    fn hex(&self) -> &str {
+        self.digest.trim_start_matches("sha256:")
+    }
 }

@@ -28,6 +28,10 @@ const ALL: &[(&str, Run)] = &[
         "the_registry_serves_real_manifests_byte_for_byte",
         nodes::the_registry_serves_real_manifests_byte_for_byte,
     ),
+    (
+        "the_answers_of_admission_reach_the_caller",
+        nodes::the_answers_of_admission_reach_the_caller,
+    ),
 ];
 
 /// All trials, for libtest-mimic.

@@ -1,8 +1,10 @@
 //! etcd, the API server, the controller manager and the scheduler.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::layout::{KUBERNETES_SERVICE, Layout, NODE_ADDRESS, SERVICE_RANGE};
 use super::pki::{Authority, Identity, ServiceAccountKeys};
@@ -121,9 +123,26 @@ pub(crate) fn start_api_server(layout: &Layout, keys: &Keys) -> Result<Process> 
     Process::start("kube-apiserver", &layout.logs, &mut command)
 }
 
-/// The API server's audit log: one JSON object a line.
-pub(crate) fn audit_log(layout: &Layout) -> PathBuf {
+/// The audit log: one JSON object a line.
+fn audit_log(layout: &Layout) -> PathBuf {
     layout.logs.join("audit.jsonl")
+}
+
+/// The annotations of the logged requests for a resource (`pods`) of a name.
+pub(crate) fn audit_annotations(layout: &Layout, resource: &str, name: &str) -> Result<Vec<Value>> {
+    let path = audit_log(layout);
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut annotations = Vec::new();
+    for line in text.lines() {
+        let mut event: Value =
+            serde_json::from_str(line).context("a line of the audit log is no JSON")?;
+        let object = &event["objectRef"];
+        if object["resource"] == resource && object["name"] == name {
+            annotations.push(event["annotations"].take());
+        }
+    }
+    Ok(annotations)
 }
 
 /// Starts the controllers, each with a service account of its own as in a real cluster.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::read;
-use crate::registry::{Registry, digest_of};
+use crate::registry::{Document, Registry};
 
 /// The image of the pods' sandboxes.
 pub(crate) const PAUSE: &str = "docker.io/test/runs:1";
@@ -24,9 +24,8 @@ const WINDOWS_2022: &str = "windows/amd64:10.0.20348.2402";
 
 /// Publishes all of them, as `test/<name>:1`.
 pub(super) fn publish(registry: &Registry, bin: &Path) -> Result<()> {
-    let amd64 = read(&bin.join("program-amd64"))?;
-    let arm64 = read(&bin.join("program-arm64"))?;
-    let program = |platform: &str| if platform == ARM64 { &arm64 } else { &amd64 };
+    let amd64 = layer(&bin.join("program-amd64"))?;
+    let arm64 = layer(&bin.join("program-arm64"))?;
 
     let indexes: &[(&str, &[&str])] = &[
         ("runs", &[AMD64, ARM64]),
@@ -37,9 +36,10 @@ pub(super) fn publish(registry: &Registry, bin: &Path) -> Result<()> {
     ];
     for (name, platforms) in indexes {
         let repository = Repository::new(registry, name);
+        let layer = |platform: &str| if platform == ARM64 { &arm64 } else { &amd64 };
         let children = platforms
             .iter()
-            .map(|platform| repository.child(platform, program(platform)));
+            .map(|platform| repository.child(platform, layer(platform)));
         repository.publish(&index(&children.collect::<Result<Vec<_>>>()?))?;
     }
 
@@ -50,19 +50,28 @@ pub(super) fn publish(registry: &Registry, bin: &Path) -> Result<()> {
         ("says-arm64-is-amd64", ARM64, &amd64),
         ("says-amd64-is-arm64", AMD64, &arm64),
     ];
-    for (name, platform, program) in singles {
+    for (name, platform, layer) in singles {
         let repository = Repository::new(registry, name);
-        repository.publish(&repository.manifest(platform, program)?)?;
+        repository.publish(&repository.manifest(platform, layer)?)?;
     }
 
     // The outer index names no platform for the inner one: it has to be opened.
     let nested = Repository::new(registry, "nested");
     let inner = index(&[nested.child(AMD64, &amd64)?, nested.child(ARM64, &arm64)?]);
-    let inner = nested.descriptor(INDEX, &inner)?;
+    let inner = nested.add_manifest(INDEX, &inner)?;
     nested.publish(&index(&[inner]))
 }
 
-/// Where one image's documents go.
+/// A layer that holds nothing but the program.
+fn layer(program: &Path) -> Result<Document> {
+    Ok(Document::new(tar_of_one_file("program", &read(program)?)))
+}
+
+fn document(content: &Value) -> Document {
+    Document::new(content.to_string().into_bytes())
+}
+
+/// Where one image's documents go. What is added is described by the returned descriptor.
 struct Repository<'a> {
     registry: &'a Registry,
     name: String,
@@ -76,45 +85,45 @@ impl<'a> Repository<'a> {
         }
     }
 
-    fn publish(&self, document: &Value) -> Result<()> {
-        let digest = self
-            .registry
-            .add_manifest(&self.name, document.to_string().as_bytes())?;
-        self.registry.tag(&self.name, "1", &digest)
+    fn publish(&self, content: &Value) -> Result<()> {
+        let document = document(content);
+        self.registry.add_manifest(&self.name, &document)?;
+        self.registry.tag(&self.name, "1", &document)
     }
 
     /// An index entry for a manifest that is made for it.
-    fn child(&self, platform: &str, program: &[u8]) -> Result<Value> {
-        let mut descriptor = self.descriptor(MANIFEST, &self.manifest(platform, program)?)?;
+    fn child(&self, platform: &str, layer: &Document) -> Result<Value> {
+        let mut descriptor = self.add_manifest(MANIFEST, &self.manifest(platform, layer)?)?;
         descriptor["platform"] = platform_fields(platform);
         Ok(descriptor)
     }
 
-    fn descriptor(&self, media_type: &str, document: &Value) -> Result<Value> {
-        let bytes = document.to_string();
-        let digest = self.registry.add_manifest(&self.name, bytes.as_bytes())?;
-        Ok(json!({"mediaType": media_type, "digest": digest, "size": bytes.len()}))
-    }
-
-    /// A manifest of one layer, which holds nothing but the program, and of a config for the platform.
-    fn manifest(&self, platform: &str, program: &[u8]) -> Result<Value> {
-        let layer = tar_of_one_file("program", program);
+    fn manifest(&self, platform: &str, layer: &Document) -> Result<Value> {
         let mut config = platform_fields(platform);
         config["config"] = json!({"Entrypoint": ["/program"]});
-        config["rootfs"] = json!({"type": "layers", "diff_ids": [digest_of(&layer)]});
-        let config = config.to_string();
+        config["rootfs"] = json!({"type": "layers", "diff_ids": [layer.digest]});
         Ok(json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": self.blob(CONFIG, config.as_bytes())?,
-            "layers": [self.blob(LAYER, &layer)?],
+            "config": self.add_blob(CONFIG, &document(&config))?,
+            "layers": [self.add_blob(LAYER, layer)?],
         }))
     }
 
-    fn blob(&self, media_type: &str, bytes: &[u8]) -> Result<Value> {
-        let digest = self.registry.add_blob(&self.name, bytes)?;
-        Ok(json!({"mediaType": media_type, "digest": digest, "size": bytes.len()}))
+    fn add_manifest(&self, media_type: &str, content: &Value) -> Result<Value> {
+        let document = document(content);
+        self.registry.add_manifest(&self.name, &document)?;
+        Ok(descriptor(media_type, &document))
     }
+
+    fn add_blob(&self, media_type: &str, document: &Document) -> Result<Value> {
+        self.registry.add_blob(&self.name, document)?;
+        Ok(descriptor(media_type, document))
+    }
+}
+
+fn descriptor(media_type: &str, document: &Document) -> Value {
+    json!({"mediaType": media_type, "digest": document.digest, "size": document.bytes.len()})
 }
 
 fn index(children: &[Value]) -> Value {

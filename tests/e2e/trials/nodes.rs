@@ -106,16 +106,41 @@ pub(crate) fn an_arm64_only_image_fails_on_the_real_node(cluster: &Cluster) -> R
 pub(crate) fn the_registry_serves_real_manifests_byte_for_byte(cluster: &Cluster) -> Result<()> {
     for image in real_images()? {
         let reference = format!("{REGISTRY_ADDRESS}:5000/{}", image.name);
-        let mut crane = std::process::Command::new(cluster.bin().join("crane"));
-        crane
-            .args(["manifest", &reference])
-            .env("SSL_CERT_FILE", cluster.registry.ca());
-        let served = output(&mut crane).with_context(|| image.name.clone())?;
+        let served = output(cluster.command("crane").args(["manifest", &reference]))
+            .with_context(|| image.name.clone())?;
         ensure!(
-            served.as_bytes() == image.content,
+            served.as_bytes() == image.document.bytes,
             "{} is served with other bytes",
             image.name
         );
     }
+    Ok(())
+}
+
+pub(crate) fn the_answers_of_admission_reach_the_caller(cluster: &Cluster) -> Result<()> {
+    let kubectl = &cluster.kubectl;
+    let namespace = kubectl.namespace("answers")?;
+    let pod = Pod::new(namespace.name(), "answers", "test/runs:1");
+    let warnings = kubectl.accepts(&pod.manifest())?;
+    ensure!(
+        warnings.is_empty(),
+        "warnings for a plain pod: {warnings:?}"
+    );
+
+    let deprecated = pod.node_selector("beta.kubernetes.io/os", "linux");
+    let warnings = kubectl.accepts(&deprecated.manifest())?;
+    ensure!(
+        warnings.iter().any(|it| it.contains("deprecated")),
+        "warnings: {warnings:?}"
+    );
+
+    let message = kubectl.rejects(&deprecated.container("main", "test/runs:1").manifest())?;
+    ensure!(
+        message.contains("spec.containers[1].name: Duplicate value"),
+        "message: {message}"
+    );
+
+    let annotations = cluster.audit_annotations("pods", "answers")?;
+    ensure!(annotations.len() == 3, "the audit log has {annotations:?}");
     Ok(())
 }
