@@ -9,8 +9,8 @@ mod response;
 
 pub use answer::{Answer, Cause, MAX_MESSAGE_BYTES, MAX_WARNING_CHARS, MAX_WARNINGS};
 pub use request::{
-    AdmissionRequest, GroupVersionKind, GroupVersionResource, Operation, ReviewError, Text,
-    UserInfo, parse_review, parse_uid,
+    AdmissionRequest, GroupVersionKind, GroupVersionResource, Operation, ReviewError, UserInfo,
+    parse_review, parse_uid,
 };
 pub use response::write_response;
 

@@ -16,5 +16,6 @@ pub mod pod;
 pub mod policy;
 pub mod reference;
 pub mod runtime;
+pub mod text;
 pub mod verdict;
 pub mod windows;

@@ -3,34 +3,10 @@
 //! Strings are borrowed from the body wherever JSON allows it. Unknown fields are skipped, since API servers grow.
 //! What is under review is the caller's type.
 
-use std::borrow::Cow;
-use std::fmt;
-use std::ops::Deref;
-
 use serde::Deserialize;
 
 use super::{API_VERSION, KIND};
-
-/// A string of the body: borrowed, or owned where JSON had to be unescaped.
-///
-/// A type of its own, since serde borrows for a field that is a `Cow` but not for one that is an `Option<Cow>`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(transparent)]
-pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
-
-impl Deref for Text<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Text<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+use crate::domain::text::Text;
 
 /// What the API server asks about: who does what to which object.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -216,7 +192,7 @@ pub fn parse_uid(body: &[u8]) -> Result<String, ReviewError> {
     if request.uid.is_empty() {
         return Err(ReviewError::NoUid);
     }
-    Ok(request.uid.0.into_owned())
+    Ok(request.uid.to_string())
 }
 
 fn parse_request<'a, R: Deserialize<'a>>(body: &'a [u8]) -> Result<R, ReviewError> {
@@ -290,9 +266,9 @@ mod tests {
     #[test]
     fn strings_are_borrowed_even_inside_options() {
         let request: AdmissionRequest<'_, &RawValue> = parse_review(CREATE.as_bytes()).unwrap();
-        assert!(matches!(request.uid.0, Cow::Borrowed(_)));
-        assert!(matches!(request.namespace.unwrap().0, Cow::Borrowed(_)));
-        assert!(matches!(request.name.unwrap().0, Cow::Owned(_)));
+        assert!(request.uid.is_borrowed());
+        assert!(request.namespace.unwrap().is_borrowed());
+        assert!(!request.name.unwrap().is_borrowed());
     }
 
     #[test]

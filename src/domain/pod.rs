@@ -3,71 +3,14 @@
 //!
 //! Leaves out matching it against nodes (`placement`).
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Deref;
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::text::Text;
 use super::verdict::Isolation;
-
-/// Text that is borrowed from the request unless it is escaped there; null reads as empty, as Go reads it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Text<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextVisitor).map(Self)
-    }
-}
-
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("text")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(text))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text.to_owned()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text))
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(""))
-    }
-}
-
-impl Deref for Text<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'a> From<&'a str> for Text<'a> {
-    fn from(text: &'a str) -> Self {
-        Self(Cow::Borrowed(text))
-    }
-}
-
-impl std::borrow::Borrow<str> for Text<'_> {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
 
 /// Text by text, such as labels.
 pub type TextMap<'a> = BTreeMap<Text<'a>, Text<'a>>;
@@ -369,6 +312,34 @@ impl PodImage<'_> {
     }
 }
 
+impl Pod<'_> {
+    /// Whether a DaemonSet made the pod.
+    #[must_use]
+    pub fn is_of_daemon_set(&self) -> bool {
+        self.metadata.owner_references.iter().any(|owner| owner.controller && &*owner.kind == "DaemonSet")
+    }
+}
+
+impl<'a> PodSpec<'a> {
+    /// The same without the terms that name a node, as a DaemonSet's controller adds them: what its template says of
+    /// placement, or less.
+    #[must_use]
+    pub fn without_node_name(&self) -> Self {
+        let mut spec = self.clone();
+        spec.node_name = Text::default();
+        let required = &mut spec.affinity.node_affinity.required_during_scheduling_ignored_during_execution;
+        if let Some(selector) = required {
+            for term in &mut selector.node_selector_terms {
+                term.match_fields.clear();
+            }
+            if selector.node_selector_terms.iter().any(|term| term.match_expressions.is_empty()) {
+                *required = None;
+            }
+        }
+        spec
+    }
+}
+
 impl PodSpec<'_> {
     /// Every image of the pod, in the order that the kubelet needs them. Empty references are left out: the API
     /// server accepts them in templates only, where something fills them in later.
@@ -527,6 +498,6 @@ mod tests {
             .unwrap()
             .unwrap();
         assert!(pod.spec.images().len() >= 4);
-        assert!(matches!(pod.spec.containers[0].image.0, Cow::Borrowed(_)));
+        assert!(pod.spec.containers[0].image.is_borrowed());
     }
 }

@@ -58,7 +58,7 @@ impl LabelIndex {
     /// The nodes of `all` that satisfy a requirement on a label.
     pub(super) fn matching(&self, key: &str, requirement: Requirement<'_>, all: &Nodes) -> Nodes {
         let present = self.keys.get(key).map(|index| &index.present);
-        let one_of = |values: &[crate::domain::pod::Text<'_>]| {
+        let one_of = |values: &[crate::domain::text::Text<'_>]| {
             values.iter().fold(Nodes::new(), |nodes, value| {
                 nodes | self.with_value(key, value)
             })

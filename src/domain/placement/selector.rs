@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::pod::{NodeSelectorRequirement, NodeSelectorTerm, Text};
+use crate::domain::pod::{NodeSelectorRequirement, NodeSelectorTerm};
+use crate::domain::text::Text;
 
 /// A requirement that the scheduler can read. What it cannot read makes its term match nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

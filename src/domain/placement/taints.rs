@@ -77,7 +77,7 @@ fn decimal(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::pod::Text;
+    use crate::domain::text::Text;
 
     #[test]
     fn tolerations_cover_taints() {
