@@ -124,7 +124,7 @@ impl<'a> Assessment<'a> {
     }
 
     /// The groups that the pod may land on.
-    pub fn candidates(&self) -> impl Iterator<Item = &GroupVerdict> {
+    pub fn candidates(&self) -> impl Iterator<Item = &GroupVerdict> + Clone {
         self.groups
             .iter()
             .filter(|verdict| verdict.group.candidates > 0)

@@ -102,6 +102,18 @@ fn best_of(axes: &[Axis], right: &[(&NodePlatform, u64)], wrong: &[&NodePlatform
         .collect()))
 }
 
+impl Pin {
+    /// Whether nodes of a platform carry all the labels.
+    #[must_use]
+    pub fn fits(&self, platform: &NodePlatform) -> bool {
+        let axes = [Axis::Os, Axis::Arch, Axis::WindowsBuild];
+        self.0.iter().all(|(label, value)| {
+            let axis = axes.into_iter().find(|axis| axis.label() == *label);
+            axis.and_then(|axis| axis.value(platform)).as_ref() == Some(value)
+        })
+    }
+}
+
 /// As YAML in one line, to paste: `nodeSelector: {kubernetes.io/os: windows}`.
 impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,293 @@
+//! `Reference`: an image reference by Docker's grammar, exactly as the kubelet and containerd read it
+//! (`ParseDockerRef` of `distribution/reference` 0.6.0).
+//!
+//! Leaves out which host serves `docker.io` and which mirrors stand before it: that is `registry`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::image::Digest;
+
+/// Host of references that name none, and what `index.docker.io` is a former name of.
+const DEFAULT_REGISTRY: &str = "docker.io";
+const LEGACY_DEFAULT_REGISTRY: &str = "index.docker.io";
+/// Namespace of the official images, which are written with one word.
+const OFFICIAL_NAMESPACE: &str = "library";
+/// Most characters of a repository name (`RepositoryNameTotalLengthMax`).
+const MAX_REPOSITORY: usize = 255;
+
+/// A complete image reference: registry, repository, and a tag or a digest.
+///
+/// Where both a tag and a digest are written the digest counts and the tag is dropped, as runtimes do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Reference {
+    registry: Box<str>,
+    repository: Box<str>,
+    version: Version,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Version {
+    Tag(Box<str>),
+    Digest(Digest),
+}
+
+/// Why a text is no image reference, and what to write instead. Texts are cut to 100 characters.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceError {
+    /// Nothing is written where the name belongs.
+    #[error("the image reference has no name: write name:tag or name@digest")]
+    NoName,
+    /// A URL rather than a reference.
+    #[error("an image reference has no scheme: leave out {0:?}")]
+    Scheme(String),
+    /// A name of 64 hexadecimal digits is a runtime's image id.
+    #[error("64 hexadecimal digits are an image id, not a name: write name@sha256:{0}")]
+    ImageId(String),
+    /// Repository names are lower-case.
+    #[error("repository name {0:?} must be lower-case: write {lower:?}", lower = .0.to_lowercase())]
+    UpperCase(String),
+    /// The first part has a dot, a colon or upper-case letters, and is no host.
+    #[error("{0:?} is not a registry host: write host, host:port or [IPv6]:port")]
+    Host(String),
+    /// The repository does not follow the grammar.
+    #[error(
+        "{0:?} is not a repository name: write lower-case letters and digits, separated by one '.', '_', '__', '-' or '/'"
+    )]
+    Repository(String),
+    /// The repository is longer than any registry takes.
+    #[error("the repository name has {0} characters: at most {MAX_REPOSITORY} are allowed")]
+    TooLong(usize),
+    /// The tag does not follow the grammar.
+    #[error(
+        "{0:?} is not a tag: write at most 128 of A-Z a-z 0-9 _ . - beginning with none of . and -"
+    )]
+    Tag(String),
+    /// The digest is of an unknown algorithm, or not of its length, or not lower-case.
+    #[error(
+        "{0:?} is not a digest: write sha256: and 64, or sha512: and 128, lower-case hexadecimal digits"
+    )]
+    Digest(String),
+}
+
+impl Reference {
+    /// Reads a reference as written in a pod, filling in `docker.io`, `library/` and `:latest`.
+    ///
+    /// # Errors
+    /// Says which part does not follow the grammar, and how to write it.
+    pub fn parse(text: &str) -> Result<Self, ReferenceError> {
+        if text.len() == 64 && text.bytes().all(is_lower_hex) {
+            return Err(ReferenceError::ImageId(text.to_owned()));
+        }
+        if let Some((scheme, _)) = text.split_once("://") {
+            return Err(ReferenceError::Scheme(excerpt(&format!("{scheme}://"))));
+        }
+        let (registry, remainder) = split_registry(text);
+        let (name, tag, digest) = split_version(&remainder);
+        check_registry(registry)?;
+        check_repository(name)?;
+        let version = match (tag, digest) {
+            (tag, Some(digest)) => {
+                tag.map(check_tag).transpose()?;
+                let read =
+                    Digest::parse(digest).ok_or_else(|| ReferenceError::Digest(excerpt(digest)))?;
+                Version::Digest(read)
+            }
+            (Some(tag), None) => Version::Tag(check_tag(tag)?.into()),
+            (None, None) => Version::Tag("latest".into()),
+        };
+        Ok(Self {
+            registry: registry.into(),
+            repository: name.into(),
+            version,
+        })
+    }
+
+    /// The registry as written, `host[:port]`; `docker.io` where none is.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// The repository within the registry: `library/hello-world`.
+    #[must_use]
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The tag, `latest` where neither tag nor digest is written; `None` where a digest is.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        match &self.version {
+            Version::Tag(tag) => Some(tag),
+            Version::Digest(_) => None,
+        }
+    }
+
+    /// The digest, where one is written.
+    #[must_use]
+    pub fn digest(&self) -> Option<&Digest> {
+        match &self.version {
+            Version::Tag(_) => None,
+            Version::Digest(digest) => Some(digest),
+        }
+    }
+
+    /// The same repository at another tag.
+    ///
+    /// # Errors
+    /// Says what a tag may look like.
+    pub fn with_tag(&self, tag: &str) -> Result<Self, ReferenceError> {
+        Ok(Self {
+            version: Version::Tag(check_tag(tag)?.into()),
+            ..self.clone()
+        })
+    }
+
+    /// The same repository at a digest.
+    #[must_use]
+    pub fn with_digest(&self, digest: Digest) -> Self {
+        Self {
+            version: Version::Digest(digest),
+            ..self.clone()
+        }
+    }
+}
+
+/// The canonical form: `docker.io/library/hello-world:nanoserver`.
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)?;
+        match &self.version {
+            Version::Tag(tag) => write!(f, ":{tag}"),
+            Version::Digest(digest) => write!(f, "@{digest}"),
+        }
+    }
+}
+
+impl FromStr for Reference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+/// `splitDockerDomain`: the first part is a host when it looks like one, otherwise the image is Docker Hub's.
+fn split_registry(text: &str) -> (&str, String) {
+    let (registry, remainder) = match text.split_once('/') {
+        None => (DEFAULT_REGISTRY, text),
+        Some((LEGACY_DEFAULT_REGISTRY, rest)) => (DEFAULT_REGISTRY, rest),
+        Some((first, rest)) if looks_like_host(first) => (first, rest),
+        Some(_) => (DEFAULT_REGISTRY, text),
+    };
+    if registry == DEFAULT_REGISTRY && !remainder.contains('/') {
+        return (registry, format!("{OFFICIAL_NAMESPACE}/{remainder}"));
+    }
+    (registry, remainder.to_owned())
+}
+
+fn looks_like_host(first: &str) -> bool {
+    first == "localhost" || first.contains(['.', ':']) || first.to_lowercase() != first
+}
+
+/// Parts `name[:tag][@digest]`. A tag has no colon and no `@`, a digest no `@`, so the first of each decides.
+fn split_version(remainder: &str) -> (&str, Option<&str>, Option<&str>) {
+    let (tagged, digest) = match remainder.split_once('@') {
+        Some((tagged, digest)) => (tagged, Some(digest)),
+        None => (remainder, None),
+    };
+    match tagged.split_once(':') {
+        Some((name, tag)) => (name, Some(tag), digest),
+        None => (tagged, None, digest),
+    }
+}
+
+/// A host, or a first part that is none but follows the grammar of repositories (`my_host.com`): Go then keeps it
+/// in the path, and containerd, which cuts that path at its first slash, connects to it all the same.
+fn check_registry(registry: &str) -> Result<(), ReferenceError> {
+    if is_host(registry) || is_path_component(registry) {
+        return Ok(());
+    }
+    if registry.is_empty() {
+        return Err(ReferenceError::NoName);
+    }
+    Err(ReferenceError::Host(excerpt(registry)))
+}
+
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.rfind(']') {
+        Some(end) => (&text[..=end], text[end + 1..].strip_prefix(':')),
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    let port_fits = match port {
+        Some(port) => !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()),
+        None => host.len() == text.len(),
+    };
+    let inside = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let host_fits = match inside {
+        Some(v6) => !v6.is_empty() && v6.bytes().all(|b| b.is_ascii_hexdigit() || b == b':'),
+        None => host.split('.').all(is_host_label),
+    };
+    port_fits && host_fits
+}
+
+fn is_host_label(label: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    !label.is_empty()
+        && label.bytes().all(inner)
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+}
+
+fn check_repository(name: &str) -> Result<(), ReferenceError> {
+    if name.to_lowercase() != name {
+        return Err(ReferenceError::UpperCase(excerpt(name)));
+    }
+    if name.is_empty() || name == "library/" {
+        return Err(ReferenceError::NoName);
+    }
+    if !name.split('/').all(is_path_component) {
+        return Err(ReferenceError::Repository(excerpt(name)));
+    }
+    if name.len() > MAX_REPOSITORY {
+        return Err(ReferenceError::TooLong(name.len()));
+    }
+    Ok(())
+}
+
+/// Runs of `[a-z0-9]`, between them one `.`, one or two `_`, or any number of `-`.
+fn is_path_component(component: &str) -> bool {
+    let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let mut separators = component.split(|c: char| c.is_ascii() && is_word(c as u8));
+    let starts_and_ends_with_a_word = component.bytes().next().is_some_and(is_word)
+        && component.bytes().last().is_some_and(is_word);
+    let fits = |run: &str| matches!(run, "" | "." | "_" | "__") || run.bytes().all(|b| b == b'-');
+    starts_and_ends_with_a_word && separators.all(fits)
+}
+
+fn check_tag(tag: &str) -> Result<&str, ReferenceError> {
+    let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let fits = tag.bytes().next().is_some_and(is_word)
+        && tag.len() <= 128
+        && tag.bytes().all(|b| is_word(b) || b == b'.' || b == b'-');
+    if fits {
+        Ok(tag)
+    } else {
+        Err(ReferenceError::Tag(excerpt(tag)))
+    }
+}
+
+fn is_lower_hex(b: u8) -> bool {
+    b.is_ascii_digit() || (b'a'..=b'f').contains(&b)
+}
+
+fn excerpt(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
+#[cfg(test)]
+mod tests;
