@@ -4,5 +4,6 @@ pub mod domain;
 
 pub mod admission;
 pub mod certificate;
+pub mod cluster;
 pub mod metrics;
 pub mod webhook;

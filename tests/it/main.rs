@@ -5,5 +5,6 @@
     reason = "a test fails by panicking, and tables may be long"
 )]
 
+mod cluster;
 mod platform_vectors;
 mod webhook;
