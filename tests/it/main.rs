@@ -7,4 +7,6 @@
 
 mod cluster;
 mod platform_vectors;
+mod registry;
+mod support;
 mod webhook;

@@ -1,0 +1,123 @@
+//! The registry client: what an image offers, as the node's runtime would find it.
+//!
+//! Any pod author chooses whom it talks to, so every request passes the egress guard, every answer is bounded and
+//! checked against its digest, and credentials stay with the registry they are for. Leaves out the verdict, and where
+//! secrets and settings come from.
+//!
+//! In reading order: a `lookup` asks the `endpoint`s of a reference, each in a `session` over the `transport`; `pull`
+//! reads the `manifest`s into an `Image`, which the `cache` keeps.
+
+mod cache;
+mod challenge;
+mod cooldown;
+mod digest;
+mod docker_config;
+mod egress;
+mod endpoint;
+mod keychain;
+mod lookup;
+mod manifest;
+mod pull;
+mod session;
+mod settings;
+mod token;
+mod transport;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use self::egress::{Authority, Guard, Scheme, authority};
+use self::endpoint::{check_mirrors, upstream_url};
+pub use self::keychain::{Keychain, KeychainError};
+use self::lookup::Lookups;
+use self::session::Wire;
+pub use self::settings::{EgressPolicy, HostSettings, RegistryError, RegistrySettings};
+use self::transport::Transport;
+use crate::domain::image::Image;
+use crate::domain::lookup::LookupFailure;
+use crate::domain::reference::Reference;
+
+/// All registries, with what is known of them; cheap to clone.
+///
+/// The process must have installed a rustls provider before one is made.
+#[derive(Clone)]
+pub struct Registry {
+    lookups: Arc<Lookups>,
+}
+
+impl Registry {
+    /// Builds the client.
+    ///
+    /// # Errors
+    /// Names the setting that cannot work.
+    pub fn new(settings: RegistrySettings) -> Result<Self, RegistryError> {
+        let mut named = HashMap::new();
+        let mut roots = HashMap::new();
+        for (name, host) in &settings.hosts {
+            check_mirrors(name, host)?;
+            let upstream = upstream_url(name, host.scheme())
+                .ok_or_else(|| RegistryError::Host(name.clone()))?;
+            for url in host.mirrors.iter().chain([&upstream]) {
+                note_named(&mut named, url);
+            }
+            if let (Some(pem), Some(key)) = (&host.ca_pem, authority(&upstream)) {
+                roots.insert(key, (name.clone(), pem.clone()));
+            }
+        }
+        let guard = Guard::new(&settings.egress, named);
+        let transport = Transport::new(guard, &settings, roots)?;
+        let of = |(name, host): (&String, &HostSettings)| (name.clone(), host.token_hosts.clone());
+        let token_hosts = settings.hosts.iter().map(of).collect();
+        let lookups = Lookups::new(Wire::new(transport, token_hosts), settings);
+        Ok(Self {
+            lookups: Arc::new(lookups),
+        })
+    }
+
+    /// Replaces the networks that [`EgressPolicy::Cluster`] blocks, as nodes and services come and go.
+    pub fn deny_networks(&self, networks: Vec<IpNet>) {
+        self.lookups.deny_networks(networks);
+    }
+
+    /// What an image offers: everything that a verdict needs, from the cache or from its registry.
+    ///
+    /// At the deadline an older answer is given if there is one; what is under way goes on for the next caller.
+    ///
+    /// # Errors
+    /// The reason why it cannot be told. The registry's own words are in none of them.
+    pub async fn fetch_image(
+        &self,
+        reference: &Reference,
+        keychain: &Keychain,
+        deadline: Instant,
+    ) -> Result<Arc<Image>, LookupFailure> {
+        let key = self.lookups.key(reference, keychain);
+        let kept = self.lookups.kept(&key).await;
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh()) {
+            return kept.outcome.clone();
+        }
+        let flight = self.lookups.join(&key, keychain);
+        match timeout_at(deadline, flight).await {
+            Ok(outcome) => outcome,
+            Err(_) => kept
+                .and_then(|kept| kept.outcome.ok())
+                .ok_or(LookupFailure::Timeout),
+        }
+    }
+}
+
+/// Adds a URL of the settings to the hosts that the guard lets pass; plain HTTP said once counts.
+fn note_named(named: &mut HashMap<Authority, Scheme>, url: &Url) {
+    let Some(authority) = authority(url) else {
+        return;
+    };
+    if url.scheme() == "http" {
+        named.insert(authority, Scheme::PlainHttp);
+    } else {
+        named.entry(authority).or_insert(Scheme::Https);
+    }
+}

@@ -1,0 +1,206 @@
+//! Answers kept between reviews, and one flight for all who want the same answer at the same time.
+//!
+//! Leaves out how an answer is got: that is `registry`.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::{BoxFuture, FutureExt, Shared};
+
+use super::keychain::Identity;
+use crate::domain::image::{EntryContent, Image, ImageContent, ImageIndex};
+use crate::domain::lookup::LookupFailure;
+use crate::domain::platform::Platform;
+use crate::domain::reference::Reference;
+
+/// What an answer depends on. The identity keeps what one tenant's credentials opened from every other tenant
+/// (OPERATIONS T1).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) reference: Reference,
+    pub(super) identity: Option<Identity>,
+}
+
+pub(super) type Outcome = Result<Arc<Image>, LookupFailure>;
+
+/// An answer and how long it may be used unasked.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub(super) outcome: Outcome,
+    /// `None`: for as long as there is room.
+    fresh_until: Option<Instant>,
+}
+
+impl Kept {
+    pub(super) fn for_ever(image: Arc<Image>) -> Self {
+        Self {
+            outcome: Ok(image),
+            fresh_until: None,
+        }
+    }
+
+    pub(super) fn fresh_for(outcome: Outcome, time: Duration) -> Self {
+        Self {
+            outcome,
+            fresh_until: Some(Instant::now() + time),
+        }
+    }
+
+    pub(super) fn is_fresh(&self) -> bool {
+        self.fresh_until.is_none_or(|until| Instant::now() < until)
+    }
+}
+
+/// How long a failure is not tried again. A denial is never made of one, so these only spare the registry.
+pub(super) fn failure_lifetime(failure: LookupFailure) -> Duration {
+    Duration::from_secs(match failure {
+        LookupFailure::NotFound => 5,
+        LookupFailure::Unreachable
+        | LookupFailure::Timeout
+        | LookupFailure::Tls
+        | LookupFailure::RateLimited => 10,
+        LookupFailure::Unauthorized
+        | LookupFailure::Forbidden
+        | LookupFailure::Malformed
+        | LookupFailure::TooLarge
+        | LookupFailure::DigestMismatch
+        | LookupFailure::Blocked => 30,
+        LookupFailure::InvalidReference | LookupFailure::Overloaded | LookupFailure::Internal => 0,
+    })
+}
+
+/// Whether an older answer is better than this failure: the registry did not say that anything has changed.
+pub(super) fn is_outage(failure: LookupFailure) -> bool {
+    matches!(
+        failure,
+        LookupFailure::Unreachable
+            | LookupFailure::Timeout
+            | LookupFailure::Tls
+            | LookupFailure::RateLimited
+            | LookupFailure::Overloaded
+            | LookupFailure::Internal
+    )
+}
+
+pub(super) struct Cache {
+    kept: moka::future::Cache<Key, Kept>,
+    flights: Flights,
+}
+
+type Flights = Arc<Mutex<HashMap<Key, Shared<BoxFuture<'static, Outcome>>>>>;
+
+impl Cache {
+    pub(super) fn new(bytes: u64) -> Self {
+        let kept = moka::future::Cache::builder()
+            .max_capacity(bytes)
+            .weigher(weigh)
+            .build();
+        Self {
+            kept,
+            flights: Flights::default(),
+        }
+    }
+
+    pub(super) async fn get(&self, key: &Key) -> Option<Kept> {
+        self.kept.get(key).await
+    }
+
+    pub(super) async fn insert(&self, key: Key, kept: Kept) {
+        self.kept.insert(key, kept).await;
+    }
+
+    /// Joins the flight for a key, or starts one. It goes on when its callers have gone, so that their time-out does
+    /// not throw the answer away, and a panic in it is its own.
+    pub(super) fn join<F>(
+        &self,
+        key: &Key,
+        load: impl FnOnce() -> F,
+    ) -> Shared<BoxFuture<'static, Outcome>>
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let mut flights = lock(&self.flights);
+        if let Some(flight) = flights.get(key) {
+            return flight.clone();
+        }
+        let landing = Landing {
+            flights: Arc::clone(&self.flights),
+            key: key.clone(),
+        };
+        let load = load();
+        let task = tokio::spawn(async move {
+            let _landing = landing;
+            load.await
+        });
+        let flight = async move { task.await.unwrap_or(Err(LookupFailure::Internal)) };
+        let flight = flight.boxed().shared();
+        flights.insert(key.clone(), flight.clone());
+        flight
+    }
+}
+
+/// Takes a flight off the list however it ends.
+struct Landing {
+    flights: Flights,
+    key: Key,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        lock(&self.flights).remove(&self.key);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// About the bytes that an answer takes, its own bookkeeping included.
+fn weigh(key: &Key, kept: &Kept) -> u32 {
+    let reference = &key.reference;
+    let version = reference.tag().map_or(71, str::len);
+    let key = reference.registry().len() + reference.repository().len() + version;
+    let image = kept.outcome.as_ref().map_or(0, |image| image_bytes(image));
+    u32::try_from(256 + key + image).unwrap_or(u32::MAX)
+}
+
+fn image_bytes(image: &Image) -> usize {
+    let content = match &image.content {
+        ImageContent::Index(index) => index_bytes(index),
+        ImageContent::Manifest(platform) => platform_bytes(platform),
+        ImageContent::Artifact | ImageContent::Schema1 => 0,
+    };
+    size_of::<Image>() + image.digest.as_str().len() + image.media_type.len() + content
+}
+
+fn index_bytes(index: &ImageIndex) -> usize {
+    let entry = |entry: &crate::domain::image::IndexEntry| {
+        let content = match &entry.content {
+            EntryContent::Index(index) => index_bytes(index),
+            EntryContent::Manifest(platform) => platform_bytes(platform),
+            EntryContent::Unread | EntryContent::Failed(_) => 0,
+        };
+        let platform = entry.platform.as_ref().map_or(0, platform_bytes);
+        size_of_val(entry) + entry.digest.as_str().len() + platform + content
+    };
+    index.manifests.iter().map(entry).sum()
+}
+
+fn platform_bytes(platform: &Platform) -> usize {
+    let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let features: usize = platform
+        .os_features
+        .iter()
+        .map(|f| size_of::<String>() + f.len())
+        .sum();
+    platform.os.len()
+        + platform.architecture.len()
+        + optional(&platform.variant)
+        + optional(&platform.os_version)
+        + features
+}
+
+#[cfg(test)]
+mod tests;

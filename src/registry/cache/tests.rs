@@ -1,0 +1,97 @@
+use super::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+fn key(text: &str) -> Key {
+    Key {
+        reference: Reference::parse(text).unwrap(),
+        identity: None,
+    }
+}
+
+#[tokio::test]
+async fn a_flight_is_shared_and_outlives_its_callers() {
+    let cache = Cache::new(1 << 20);
+    let (loads, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let join = || {
+        let (loads, go) = (Arc::clone(&loads), Arc::clone(&go));
+        cache.join(&key("a"), move || async move {
+            loads.fetch_add(1, Ordering::Relaxed);
+            go.notified().await;
+            Err(LookupFailure::NotFound)
+        })
+    };
+    let first = join();
+    assert!(
+        tokio::time::timeout(Duration::from_millis(1), first)
+            .await
+            .is_err()
+    );
+    let rest: Vec<_> = (0..100).map(|_| join()).collect();
+    go.notify_one();
+    for flight in rest {
+        assert_eq!(flight.await, Err(LookupFailure::NotFound));
+    }
+    assert_eq!(loads.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_panicking_flight_fails_alone_and_leaves_the_list() {
+    let cache = Cache::new(1 << 20);
+    let failing = cache.join(&key("a"), || async { panic!("a fault of our own") });
+    assert_eq!(failing.await, Err(LookupFailure::Internal));
+    let next = cache.join(&key("a"), || async { Err(LookupFailure::NotFound) });
+    assert_eq!(next.await, Err(LookupFailure::NotFound));
+    assert!(lock(&cache.flights).is_empty());
+}
+
+#[tokio::test]
+async fn credentials_tell_answers_apart() {
+    let cache = Cache::new(1 << 20);
+    let mut private = key("a");
+    private.identity = Some([7; 32]);
+    let failure = Err(LookupFailure::NotFound);
+    cache
+        .insert(
+            private.clone(),
+            Kept::fresh_for(failure, Duration::from_secs(60)),
+        )
+        .await;
+    assert!(cache.get(&key("a")).await.is_none());
+    assert!(
+        cache
+            .get(&private)
+            .await
+            .is_some_and(|kept| kept.is_fresh())
+    );
+}
+
+#[tokio::test]
+async fn what_is_kept_is_bounded_in_bytes() {
+    let cache = Cache::new(64 << 10);
+    for i in 0..10_000 {
+        let failure = Err(LookupFailure::NotFound);
+        cache
+            .insert(
+                key(&format!("a{i}")),
+                Kept::fresh_for(failure, Duration::from_secs(60)),
+            )
+            .await;
+    }
+    cache.kept.run_pending_tasks().await;
+    assert!(cache.kept.weighted_size() <= 64 << 10);
+}
+
+#[test]
+fn failures_are_kept_for_a_short_time_only() {
+    for failure in LookupFailure::ALL {
+        assert!(
+            failure_lifetime(failure) <= Duration::from_secs(30),
+            "{failure}"
+        );
+    }
+    assert!(!is_outage(LookupFailure::NotFound));
+    assert!(!is_outage(LookupFailure::DigestMismatch));
+    assert!(is_outage(LookupFailure::Unreachable));
+}

@@ -1,0 +1,243 @@
+//! One look-up: the cache, the mirrors in order, the registry, and what is kept of the answer.
+//!
+//! Leaves out reading the documents: that is `pull`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, Shared};
+use ipnet::IpNet;
+use tokio::time::timeout;
+use url::Url;
+
+use super::cache::{Cache, Kept, Key, Outcome, failure_lifetime, is_outage};
+use super::egress::Scheme;
+use super::endpoint::Endpoint;
+use super::keychain::{Keychain, identity_of};
+use super::pull::{pull, resolve_tag};
+use super::session::{Session, Wire};
+use super::settings::RegistrySettings;
+use crate::domain::image::{Digest, EntryContent, Image, ImageContent, ImageIndex};
+use crate::domain::lookup::LookupFailure;
+use crate::domain::reference::Reference;
+
+/// How long an answer is kept of which a part could not be read.
+const PARTIAL_LIFETIME: Duration = Duration::from_secs(10);
+
+pub(super) struct Lookups {
+    wire: Wire,
+    cache: Cache,
+    /// By the registry's name in references.
+    mirrors: HashMap<String, Vec<Url>>,
+    tag_ttl: Duration,
+    pull_timeout: Duration,
+}
+
+impl Lookups {
+    pub(super) fn new(wire: Wire, settings: RegistrySettings) -> Self {
+        let mirrors = settings.hosts.into_iter();
+        Self {
+            wire,
+            cache: Cache::new(settings.cache_bytes),
+            mirrors: mirrors.map(|(name, host)| (name, host.mirrors)).collect(),
+            tag_ttl: settings.tag_ttl,
+            pull_timeout: settings.pull_timeout,
+        }
+    }
+
+    pub(super) fn deny_networks(&self, networks: Vec<IpNet>) {
+        self.wire.transport.guard().deny_networks(networks);
+    }
+
+    /// What the answer for a reference is kept by: every credential that may be tried for it counts.
+    pub(super) fn key(&self, reference: &Reference, keychain: &Keychain) -> Key {
+        let mirrors = self.mirrors_of(reference).map(|mirror| mirror.name);
+        let credentials: Vec<_> = mirrors
+            .chain([reference.registry().into()])
+            .flat_map(|name| keychain.matching(&format!("{name}/{}", reference.repository())))
+            .collect();
+        Key {
+            reference: reference.clone(),
+            identity: identity_of(&credentials),
+        }
+    }
+
+    fn mirrors_of(&self, reference: &Reference) -> impl Iterator<Item = Endpoint> {
+        let mirrors = self.mirrors.get(reference.registry()).into_iter().flatten();
+        mirrors.map(|base| Endpoint::mirror(base, reference.registry()))
+    }
+
+    pub(super) async fn kept(&self, key: &Key) -> Option<Kept> {
+        self.cache.get(key).await
+    }
+
+    /// Joins the look-up that is under way, or starts one.
+    pub(super) fn join(
+        self: &Arc<Self>,
+        key: &Key,
+        keychain: &Keychain,
+    ) -> Shared<BoxFuture<'static, Outcome>> {
+        self.cache.join(key, || {
+            let (this, key, keychain) = (Arc::clone(self), key.clone(), keychain.clone());
+            async move { this.load(key, &keychain).await }
+        })
+    }
+
+    /// Asks the registry and keeps what it says, unless another flight landed since the caller looked.
+    async fn load(&self, key: Key, keychain: &Keychain) -> Outcome {
+        let kept = self.cache.get(&key).await;
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh()) {
+            return kept.outcome.clone();
+        }
+        let known = kept.and_then(|kept| kept.outcome.ok());
+        let asked = self.ask(&key, keychain, known.as_ref());
+        let outcome = timeout(self.pull_timeout, asked).await;
+        let failure = match outcome.unwrap_or(Err(LookupFailure::Timeout)) {
+            Ok(image) => return self.keep(key, image).await,
+            Err(failure) => failure,
+        };
+        let registry = key.reference.registry();
+        tracing::debug!(registry, reason = failure.code(), "image look-up failed");
+        let outcome = known.filter(|_| is_outage(failure)).ok_or(failure);
+        let kept = Kept::fresh_for(outcome.clone(), failure_lifetime(failure));
+        self.cache.insert(key, kept).await;
+        outcome
+    }
+
+    async fn keep(&self, key: Key, image: Arc<Image>) -> Outcome {
+        let is_tag = key.reference.tag().is_some();
+        let by_digest = Key {
+            reference: key.reference.with_digest(image.digest.clone()),
+            identity: key.identity,
+        };
+        let kept = if is_complete(&image) {
+            Kept::for_ever(Arc::clone(&image))
+        } else {
+            Kept::fresh_for(Ok(Arc::clone(&image)), PARTIAL_LIFETIME)
+        };
+        self.cache.insert(by_digest, kept).await;
+        if is_tag {
+            let kept = Kept::fresh_for(Ok(Arc::clone(&image)), self.tag_ttl);
+            self.cache.insert(key, kept).await;
+        }
+        Ok(image)
+    }
+
+    /// Asks the mirrors in order, then the registry, whose answer counts where all fail.
+    async fn ask(&self, key: &Key, keychain: &Keychain, known: Option<&Arc<Image>>) -> Outcome {
+        for mirror in self.mirrors_of(&key.reference) {
+            if let Ok(image) = self.ask_at(&mirror, key, keychain, known).await {
+                return Ok(image);
+            }
+        }
+        self.ask_upstream(key, keychain, known).await
+    }
+
+    async fn ask_upstream(
+        &self,
+        key: &Key,
+        keychain: &Keychain,
+        known: Option<&Arc<Image>>,
+    ) -> Outcome {
+        let https = Endpoint::upstream(key.reference.registry(), Scheme::Https)?;
+        let plain = Endpoint::upstream(key.reference.registry(), Scheme::PlainHttp)?;
+        let guard = self.wire.transport.guard();
+        let schemes = guard.schemes(https.base(), plain.base());
+        if !schemes.contains(&Scheme::Https) {
+            return self.ask_at(&plain, key, keychain, known).await;
+        }
+        let outcome = self.ask_at(&https, key, keychain, known).await;
+        let speaks_no_tls = matches!(
+            outcome,
+            Err(LookupFailure::Tls | LookupFailure::Unreachable)
+        );
+        if !(schemes.contains(&Scheme::PlainHttp) && speaks_no_tls) {
+            return outcome;
+        }
+        match self.ask_at(&plain, key, keychain, known).await {
+            // No HTTP registry either: the first failure tells more.
+            Err(LookupFailure::Malformed | LookupFailure::Unreachable) => outcome,
+            plain => plain,
+        }
+    }
+
+    async fn ask_at(
+        &self,
+        endpoint: &Endpoint,
+        key: &Key,
+        keychain: &Keychain,
+        known: Option<&Arc<Image>>,
+    ) -> Outcome {
+        let reference = &key.reference;
+        let repository = reference.repository();
+        let credentials = keychain.matching(&format!("{}/{repository}", endpoint.name));
+        let session = Session::new(&self.wire, endpoint, repository, credentials);
+        let image = match (reference.tag(), reference.digest()) {
+            (Some(tag), _) => match self.revalidate(&session, key, tag, known).await? {
+                Moved::Not(image) => return Ok(image),
+                Moved::To(digest) => pull(&session, digest.as_str(), Some(&digest)).await,
+                Moved::Unknown => pull(&session, tag, None).await,
+            },
+            (None, Some(digest)) => pull(&session, digest.as_str(), Some(digest)).await,
+            (None, None) => Err(LookupFailure::InvalidReference),
+        };
+        image.map(Arc::new)
+    }
+
+    /// Asks by HEAD whether a known tag has moved, and if so whether to a known image.
+    async fn revalidate(
+        &self,
+        session: &Session<'_>,
+        key: &Key,
+        tag: &str,
+        known: Option<&Arc<Image>>,
+    ) -> Result<Moved, LookupFailure> {
+        let Some(known) = known.filter(|known| is_complete(known)) else {
+            return Ok(Moved::Unknown);
+        };
+        let digest = match resolve_tag(session, tag).await {
+            Ok(Some(digest)) => digest,
+            // A registry that answers no HEAD, or answers it without a digest.
+            Ok(None) | Err(LookupFailure::Malformed) => return Ok(Moved::Unknown),
+            Err(failure) => return Err(failure),
+        };
+        if digest == known.digest {
+            return Ok(Moved::Not(Arc::clone(known)));
+        }
+        let by_digest = Key {
+            reference: key.reference.with_digest(digest.clone()),
+            identity: key.identity,
+        };
+        let kept = self.cache.get(&by_digest).await.filter(Kept::is_fresh);
+        Ok(match kept.and_then(|kept| kept.outcome.ok()) {
+            Some(image) => Moved::Not(image),
+            None => Moved::To(digest),
+        })
+    }
+}
+
+/// What a HEAD request told of a known tag.
+enum Moved {
+    /// It is at an image that is known.
+    Not(Arc<Image>),
+    /// It is at an image that is not known.
+    To(Digest),
+    /// Nothing.
+    Unknown,
+}
+
+/// Whether everything that had to be read could be.
+fn is_complete(image: &Image) -> bool {
+    fn all_read(index: &ImageIndex) -> bool {
+        index.manifests.iter().all(|entry| match &entry.content {
+            EntryContent::Failed(_) => false,
+            EntryContent::Index(index) => all_read(index),
+            EntryContent::Unread | EntryContent::Manifest(_) => true,
+        })
+    }
+    match &image.content {
+        ImageContent::Index(index) => all_read(index),
+        _ => true,
+    }
+}

@@ -1,0 +1,115 @@
+//! The registry client's settings in their valid form, and what can be wrong with them.
+//!
+//! Leaves out the YAML they are written in: that is `config`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use rustls::pki_types::CertificateDer;
+use url::Url;
+
+use super::egress::Scheme;
+
+/// What a [`Registry`](super::Registry) needs to know.
+#[derive(Debug, Clone)]
+pub struct RegistrySettings {
+    /// Registries that need more than the defaults, by the host as references write it: `docker.io`,
+    /// `registry.example:5000`. A host named here, or as a mirror, may have an address that [`EgressPolicy::Cluster`]
+    /// otherwise blocks, metadata and link-local addresses excepted.
+    pub hosts: BTreeMap<String, HostSettings>,
+    /// Which addresses may be connected to.
+    pub egress: EgressPolicy,
+    /// The CAs that registries' certificates are checked against, and no others. May be empty.
+    pub roots: Vec<CertificateDer<'static>>,
+    /// Longest wait for one connection, its TLS handshake included.
+    pub connect_timeout: Duration,
+    /// Longest time for one image, all its documents included. It outlives the caller's deadline, so that a slow
+    /// answer serves the next caller.
+    pub pull_timeout: Duration,
+    /// How long a tag's answer is used without asking the registry again.
+    pub tag_ttl: Duration,
+    /// Most bytes of answers kept.
+    pub cache_bytes: u64,
+}
+
+impl RegistrySettings {
+    /// The defaults: no host named, no CA, 2 s to connect, 20 s for an image, tags kept for 30 s, 32 MiB of answers.
+    #[must_use]
+    pub fn new(egress: EgressPolicy) -> Self {
+        Self {
+            hosts: BTreeMap::new(),
+            egress,
+            roots: Vec::new(),
+            connect_timeout: Duration::from_secs(2),
+            pull_timeout: Duration::from_secs(20),
+            tag_ttl: Duration::from_secs(30),
+            cache_bytes: 32 << 20,
+        }
+    }
+}
+
+/// What is special about one registry.
+#[derive(Debug, Clone, Default)]
+pub struct HostSettings {
+    /// Base URLs asked before the registry itself, in order. `/v2/` is appended to their path.
+    pub mirrors: Vec<Url>,
+    /// PEM certificates of further CAs, for this host and no other.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Speak plain HTTP to this host.
+    pub plain_http: bool,
+    /// Hosts, as `host[:port]`, whose token server this registry may send callers to, besides its own host and the
+    /// pairs that are publicly known.
+    pub token_hosts: Vec<String>,
+}
+
+impl HostSettings {
+    pub(super) fn scheme(&self) -> Scheme {
+        if self.plain_http {
+            Scheme::PlainHttp
+        } else {
+            Scheme::Https
+        }
+    }
+}
+
+/// Which addresses may be connected to (OPERATIONS, threats 1-5).
+#[derive(Debug, Clone)]
+pub enum EgressPolicy {
+    /// Any pod author chooses the host: loopback, link-local, metadata and the given networks (those of nodes, pods and
+    /// services) are blocked, and HTTPS is required, except for hosts named in the settings.
+    Cluster {
+        /// The cluster's own networks; [`Registry::deny_networks`](super::Registry::deny_networks) replaces them.
+        denied: Vec<IpNet>,
+    },
+    /// The user chooses the host: loopback is allowed, by plain HTTP too. Link-local and metadata stay blocked.
+    Cli,
+}
+
+/// Settings that cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// A key of `hosts` is no host.
+    #[error("registry host {0:?} is not host or host:port")]
+    Host(String),
+    /// A mirror has a scheme other than the two.
+    #[error("mirror {mirror:?} of {host:?} must begin with https:// or http:// and have a host")]
+    Mirror {
+        /// The registry it is a mirror of.
+        host: String,
+        /// The URL.
+        mirror: String,
+    },
+    /// A CA file holds no certificate, or one that cannot be read.
+    #[error("the CA of registry {host:?} cannot be used: give PEM certificates")]
+    Ca {
+        /// The registry whose CA it is.
+        host: String,
+        /// What is wrong with it.
+        #[source]
+        source: Option<reqwest::Error>,
+    },
+    /// The HTTP client cannot be built.
+    #[error("the registry client cannot be built")]
+    Client(#[source] reqwest::Error),
+}

@@ -1,0 +1,205 @@
+//! Bearer tokens: fetched once for all who want the same one at the same time, kept for as long as the token server
+//! says, and dropped when a registry refuses them.
+//!
+//! Leaves out which credential is tried, and whether the realm may be asked: that is `session` and `challenge`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::header::HeaderValue;
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+
+use super::egress::Authority;
+use super::keychain::{Credential, Identity};
+use super::transport::{Request, Transport, failure_of, read_body};
+use crate::domain::lookup::LookupFailure;
+
+/// Most bytes of a token server's answer.
+const MAX_TOKEN_BODY: usize = 64 << 10;
+/// Most tokens kept; any pod author can cause one.
+const MAX_TOKENS: u64 = 4096;
+/// How long a token is good for whose answer does not say (distribution's token specification).
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
+/// A token is not used in the last seconds of its life, and no token is kept for longer than an hour.
+const LEEWAY: Duration = Duration::from_secs(10);
+const MAX_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// What a token depends on: it serves nobody with another credential and no other registry.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct TokenKey {
+    pub(super) registry: Authority,
+    pub(super) identity: Option<Identity>,
+    pub(super) realm: Url,
+    pub(super) service: Option<String>,
+    pub(super) scope: String,
+}
+
+/// A token as a header, and whether it was made for this very call. Never printed.
+pub(super) struct Token {
+    pub(super) header: HeaderValue,
+    pub(super) is_fresh: bool,
+}
+
+pub(super) struct Tokens {
+    kept: moka::future::Cache<TokenKey, Kept>,
+}
+
+#[derive(Clone)]
+struct Kept {
+    header: HeaderValue,
+    lifetime: Duration,
+}
+
+/// Lets each token expire by its own lifetime.
+struct ByLifetime;
+
+impl moka::Expiry<TokenKey, Kept> for ByLifetime {
+    fn expire_after_create(&self, _: &TokenKey, token: &Kept, _: Instant) -> Option<Duration> {
+        Some(token.lifetime)
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<Value>,
+}
+
+impl Tokens {
+    pub(super) fn new() -> Self {
+        let kept = moka::future::Cache::builder()
+            .max_capacity(MAX_TOKENS)
+            .expire_after(ByLifetime)
+            .build();
+        Self { kept }
+    }
+
+    /// The token for a key: a kept one, the one that another caller is waiting for, or a new one.
+    pub(super) async fn get(
+        &self,
+        transport: &Transport,
+        key: &TokenKey,
+        credential: Option<&Arc<Credential>>,
+    ) -> Result<Token, LookupFailure> {
+        let load = fetch_token(transport, key, credential);
+        let entry = self.kept.entry_by_ref(key).or_try_insert_with(load).await;
+        let entry = entry.map_err(|failure: Arc<LookupFailure>| *failure)?;
+        Ok(Token {
+            is_fresh: entry.is_fresh(),
+            header: entry.into_value().header,
+        })
+    }
+
+    /// Drops a token that the registry refused, unless a newer one has taken its place.
+    pub(super) async fn forget(&self, key: &TokenKey, refused: &HeaderValue) {
+        if self
+            .kept
+            .get(key)
+            .await
+            .is_some_and(|kept| kept.header == *refused)
+        {
+            self.kept.invalidate(key).await;
+        }
+    }
+}
+
+async fn fetch_token(
+    transport: &Transport,
+    key: &TokenKey,
+    credential: Option<&Arc<Credential>>,
+) -> Result<Kept, LookupFailure> {
+    let mut url = key.realm.clone();
+    if let Some(service) = &key.service {
+        url.query_pairs_mut().append_pair("service", service);
+    }
+    url.query_pairs_mut().append_pair("scope", &key.scope);
+    let request = Request {
+        method: Method::GET,
+        url,
+        accept: "application/json",
+        authorization: credential.and_then(|credential| credential.basic()),
+    };
+    let answer = transport.send(request).await?;
+    match answer.status() {
+        status if status.is_success() => parse_token(&read_body(answer, MAX_TOKEN_BODY).await?),
+        // A token server says 400 to credentials that it does not know, too.
+        StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => Err(LookupFailure::Unauthorized),
+        _ => Err(failure_of(answer).await),
+    }
+}
+
+/// Reads `token`, or `access_token` where that one is absent or empty. No token at all is no leave to go on without.
+fn parse_token(body: &[u8]) -> Result<Kept, LookupFailure> {
+    let malformed = LookupFailure::Malformed;
+    let answer: TokenAnswer = serde_json::from_slice(body).map_err(|_| malformed)?;
+    let token = [answer.token, answer.access_token]
+        .into_iter()
+        .flatten()
+        .find(|token| !token.is_empty())
+        .ok_or(malformed)?;
+    let mut header = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| malformed)?;
+    header.set_sensitive(true);
+    let seconds = answer.expires_in.as_ref().and_then(Value::as_f64);
+    let stated = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let stated = stated
+        .filter(|stated| !stated.is_zero())
+        .unwrap_or(DEFAULT_LIFETIME);
+    Ok(Kept {
+        header,
+        lifetime: stated.min(MAX_LIFETIME).saturating_sub(LEEWAY),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_read_and_their_lifetime_kept() {
+        for (body, want) in [
+            (r#"{"token":"T"}"#, Ok(("Bearer T", 50))),
+            (
+                r#"{"access_token":"T","expires_in":300}"#,
+                Ok(("Bearer T", 290)),
+            ),
+            (
+                r#"{"token":"","access_token":"REAL"}"#,
+                Ok(("Bearer REAL", 50)),
+            ),
+            (
+                r#"{"token":null,"access_token":"T","expires_in":null}"#,
+                Ok(("Bearer T", 50)),
+            ),
+            (r#"{"token":"T","expires_in":5}"#, Ok(("Bearer T", 0))),
+            (r#"{"token":"T","expires_in":-5}"#, Ok(("Bearer T", 50))),
+            (r#"{"token":"T","expires_in":1e300}"#, Ok(("Bearer T", 50))),
+            (r#"{"token":"T","expires_in":"x"}"#, Ok(("Bearer T", 50))),
+            (
+                r#"{"token":"T","expires_in":99999999}"#,
+                Ok(("Bearer T", 3590)),
+            ),
+            (r#"{"token":"a\nb"}"#, Err(LookupFailure::Malformed)),
+            (r#"{"token":""}"#, Err(LookupFailure::Malformed)),
+            ("{}", Err(LookupFailure::Malformed)),
+            ("<html>", Err(LookupFailure::Malformed)),
+        ] {
+            let read = parse_token(body.as_bytes());
+            let read = read.map(|kept| {
+                assert!(kept.header.is_sensitive());
+                (
+                    kept.header.to_str().unwrap().to_owned(),
+                    kept.lifetime.as_secs(),
+                )
+            });
+            assert_eq!(
+                read,
+                want.map(|(header, s)| (header.to_owned(), s)),
+                "{body}"
+            );
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The registry client against scripted registries on loopback.
+
+mod access;
+mod cached;
+mod faults;
+mod images;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use platform_gate::domain::image::Image;
+use platform_gate::domain::lookup::LookupFailure;
+use platform_gate::domain::reference::Reference;
+use platform_gate::registry::{EgressPolicy, HostSettings, Keychain, Registry, RegistrySettings};
+use tokio::time::Instant;
+
+use crate::support::registry::FakeRegistry;
+
+/// Settings that name these registries as plain HTTP.
+fn settings_for(servers: &[&FakeRegistry]) -> RegistrySettings {
+    let mut settings = RegistrySettings::new(EgressPolicy::Cli);
+    for server in servers {
+        let host = HostSettings {
+            plain_http: true,
+            ..HostSettings::default()
+        };
+        settings.hosts.insert(server.host(), host);
+    }
+    settings
+}
+
+fn registry_for(servers: &[&FakeRegistry]) -> Registry {
+    Registry::new(settings_for(servers)).unwrap()
+}
+
+fn deadline() -> Instant {
+    Instant::now() + Duration::from_secs(30)
+}
+
+/// Fetches `HOST/NAME` with these credentials.
+async fn fetch(
+    registry: &Registry,
+    server: &FakeRegistry,
+    name: &str,
+    keychain: &Keychain,
+) -> Result<Arc<Image>, LookupFailure> {
+    let reference = Reference::parse(&format!("{}/{name}", server.host())).unwrap();
+    registry.fetch_image(&reference, keychain, deadline()).await
+}
+
+async fn fetch_anonymously(
+    registry: &Registry,
+    server: &FakeRegistry,
+    name: &str,
+) -> Result<Arc<Image>, LookupFailure> {
+    fetch(registry, server, name, &Keychain::anonymous()).await
+}
+
+/// A keychain of logins `(location, user)`, each with the password `secret`.
+fn keychain(logins: &[(&str, &str)]) -> Keychain {
+    let auths: serde_json::Map<_, _> = logins
+        .iter()
+        .map(|(location, user)| {
+            let login = serde_json::json!({"username": user, "password": "secret"});
+            ((*location).to_owned(), login)
+        })
+        .collect();
+    let document = serde_json::json!({ "auths": auths }).to_string();
+    Keychain::from_docker_config_json(document.as_bytes()).unwrap()
+}
+
+/// The `Authorization` header of a user of [`keychain`].
+fn basic(user: &str) -> String {
+    use base64::Engine as _;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:secret"));
+    format!("Basic {encoded}")
+}

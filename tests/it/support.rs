@@ -1,0 +1,5 @@
+//! What several tests need: a scripted registry and certificates for it.
+
+pub(crate) mod certificates;
+pub(crate) mod registry;
+pub(crate) mod site;
