@@ -1,6 +1,5 @@
 //! The command line: flags, exit codes and what is printed. Each command is a file of its own.
 
-mod demo;
 mod inspect;
 mod logging;
 mod registry_args;
@@ -39,7 +38,6 @@ struct Cli {
 enum Command {
     Serve(serve::Args),
     Inspect(inspect::Args),
-    Demo(demo::Args),
     /// Print a completion script for your shell
     #[command(after_help = "Example: source <(platform-gate completions bash)")]
     Completions {
@@ -67,15 +65,21 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<Exit> {
     if let Command::Completions { shell } = command {
-        clap_complete::generate(shell, &mut Cli::command(), "platform-gate", &mut std::io::stdout());
+        clap_complete::generate(
+            shell,
+            &mut Cli::command(),
+            "platform-gate",
+            &mut std::io::stdout(),
+        );
         return Ok(Exit::Fine);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         match command {
             Command::Serve(args) => serve::run(args).await,
             Command::Inspect(args) => inspect::run(args).await,
-            Command::Demo(args) => demo::run(&args).await,
             Command::Completions { .. } => Ok(Exit::Fine),
         }
     })
@@ -84,7 +88,9 @@ fn run(command: Command) -> anyhow::Result<Exit> {
 /// `platform-gate inspect ... | head` is no failure.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let broken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
-    error.chain().any(|cause| cause.downcast_ref().is_some_and(broken))
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref().is_some_and(broken))
 }
 
 #[cfg(test)]

@@ -92,7 +92,10 @@ impl Settings {
         if mistakes.is_empty() {
             return Ok(settings);
         }
-        Err(ConfigError::Invalid { path: path.to_owned(), mistakes })
+        Err(ConfigError::Invalid {
+            path: path.to_owned(),
+            mistakes,
+        })
     }
 }
 
@@ -101,15 +104,23 @@ impl Settings {
 /// # Errors
 /// [`ConfigError::Unreadable`].
 pub fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn parse_yaml<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
-    serde_saphyr::from_str(text)
-        .map_err(|error| ConfigError::Malformed { path: path.to_owned(), message: error.to_string() })
+    serde_saphyr::from_str(text).map_err(|error| ConfigError::Malformed {
+        path: path.to_owned(),
+        message: error.to_string(),
+    })
 }
 
-fn registries(raw: BTreeMap<String, raw::Registry>, mistakes: &mut Vec<String>) -> BTreeMap<String, HostSettings> {
+fn registries(
+    raw: BTreeMap<String, raw::Registry>,
+    mistakes: &mut Vec<String>,
+) -> BTreeMap<String, HostSettings> {
     let valid = raw.into_iter().map(|(host, raw)| {
         let settings = registry(&host, raw, mistakes);
         (host, settings)
@@ -122,7 +133,9 @@ fn registry(host: &str, raw: raw::Registry, mistakes: &mut Vec<String>) -> HostS
     let mut mirrors = Vec::new();
     for (at, text) in raw.mirrors.iter().enumerate() {
         match Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "https" | "http") && url.has_host() => mirrors.push(url),
+            Ok(url) if matches!(url.scheme(), "https" | "http") && url.has_host() => {
+                mirrors.push(url)
+            }
             _ => mistakes.push(format!(
                 "{}: {text:?} is no mirror: write a URL such as https://registry.example:5000",
                 field(&format!("mirrors[{at}]"))
@@ -132,9 +145,18 @@ fn registry(host: &str, raw: raw::Registry, mistakes: &mut Vec<String>) -> HostS
     let ca_pem = raw.ca_file.and_then(|path| match std::fs::read(&path) {
         Ok(pem) => Some(pem),
         Err(error) => {
-            mistakes.push(format!("{}: cannot read {}: {error}", field("caFile"), path.display()));
+            mistakes.push(format!(
+                "{}: cannot read {}: {error}",
+                field("caFile"),
+                path.display()
+            ));
             None
         }
     });
-    HostSettings { mirrors, ca_pem, plain_http: raw.plain_http, token_hosts: raw.token_hosts }
+    HostSettings {
+        mirrors,
+        ca_pem,
+        plain_http: raw.plain_http,
+        token_hosts: raw.token_hosts,
+    }
 }

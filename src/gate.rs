@@ -43,22 +43,44 @@ pub struct Judgement<'a> {
 impl Gate {
     /// A gate that knows no nodes yet. Pods of `own_namespace` always pass, so that it can never lock itself out.
     #[must_use]
-    pub fn new(inventory: Inventory, registry: Registry, policy: Policy, own_namespace: Option<String>) -> Self {
-        Self { inventory: RwLock::new(inventory), registry, policy, own_namespace }
+    pub fn new(
+        inventory: Inventory,
+        registry: Registry,
+        policy: Policy,
+        own_namespace: Option<String>,
+    ) -> Self {
+        Self {
+            inventory: RwLock::new(inventory),
+            registry,
+            policy,
+            own_namespace,
+        }
     }
 
     /// Changes the inventory; readers wait meanwhile.
     pub fn update<T>(&self, change: impl FnOnce(&mut Inventory) -> T) -> T {
-        change(&mut self.inventory.write().unwrap_or_else(PoisonError::into_inner))
+        change(
+            &mut self
+                .inventory
+                .write()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     /// The inventory as it is now; writers wait meanwhile.
     pub fn inventory(&self) -> RwLockReadGuard<'_, Inventory> {
-        self.inventory.read().unwrap_or_else(PoisonError::into_inner)
+        self.inventory
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Judges a pod: candidate nodes, images, verdicts, decision, words.
-    pub async fn judge<'a>(&self, pod: &'a Pod<'a>, keychain: &Keychain, deadline: Instant) -> Judgement<'a> {
+    pub async fn judge<'a>(
+        &self,
+        pod: &'a Pod<'a>,
+        keychain: &Keychain,
+        deadline: Instant,
+    ) -> Judgement<'a> {
         let groups = self.inventory().groups(&pod.spec);
         let images = self.resolve(pod.spec.images(), keychain, deadline).await;
         let assessment = Assessment::new(images, groups, Handler::default());
@@ -66,7 +88,11 @@ impl Gate {
         let spared = outcome == Outcome::Nowhere && self.is_spared(pod, &assessment);
         let decision = decide(&self.policy, outcome, spared);
         let message = describe(&assessment, &decision);
-        Judgement { assessment, decision, message }
+        Judgement {
+            assessment,
+            decision,
+            message,
+        }
     }
 
     /// Asks the registries for all images at once.
@@ -95,7 +121,10 @@ impl Gate {
         let Ok(reference) = Reference::parse(image.image) else {
             return Err(Doubt::Lookup(LookupFailure::InvalidReference));
         };
-        self.registry.fetch_image(&reference, keychain, deadline).await.map_err(Doubt::Lookup)
+        self.registry
+            .fetch_image(&reference, keychain, deadline)
+            .await
+            .map_err(Doubt::Lookup)
     }
 
     /// Whether a denial would harm more than the pod: a DaemonSet's controller stops its whole batch when one pod is
@@ -114,7 +143,9 @@ impl Gate {
 
 impl FromIterator<Node> for Inventory {
     fn from_iter<I: IntoIterator<Item = Node>>(nodes: I) -> Self {
-        let agents = crate::domain::placement::AGENT_TAINTS.map(str::to_owned).to_vec();
+        let agents = crate::domain::placement::AGENT_TAINTS
+            .map(str::to_owned)
+            .to_vec();
         let mut inventory = Self::new(agents);
         nodes.into_iter().for_each(|node| inventory.apply(node));
         inventory

@@ -4,6 +4,7 @@ mod output;
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::domain::lookup::LookupFailure;
 use crate::domain::node::NodePlatform;
 use crate::domain::platform::Platform;
 use crate::domain::reference::Reference;
-use crate::domain::runtime::Runtime;
+use crate::domain::runtime::{Runtime, RuntimeError};
 use crate::domain::verdict::{ImageUse, Isolation, Verdict, judge};
 use crate::registry::{EgressPolicy, Registry};
 
@@ -38,7 +39,7 @@ pub(super) struct Args {
     platforms: Vec<Platform>,
     /// The container runtime of those platforms: containerd[@VERSION], cri-o or docker
     #[arg(long, value_name = "RUNTIME", default_value = "containerd")]
-    runtime: Runtime,
+    runtime: RuntimeArg,
     /// How Windows containers are isolated
     #[arg(long, value_enum, default_value = "process")]
     isolation: IsolationArg,
@@ -68,6 +69,24 @@ enum Output {
     Json,
 }
 
+/// A runtime, and how it was asked for.
+#[derive(Debug, Clone)]
+struct RuntimeArg {
+    text: String,
+    rules: Runtime,
+}
+
+impl FromStr for RuntimeArg {
+    type Err = RuntimeError;
+
+    fn from_str(text: &str) -> Result<Self, RuntimeError> {
+        Ok(Self {
+            text: text.to_owned(),
+            rules: text.parse()?,
+        })
+    }
+}
+
 /// Images looked up at once.
 const AT_ONCE: usize = 8;
 
@@ -87,7 +106,12 @@ struct Match {
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     logging::start("warn");
-    let settings = args.registry_config.as_deref().map(Settings::load).transpose()?.unwrap_or_default();
+    let settings = args
+        .registry_config
+        .as_deref()
+        .map(Settings::load)
+        .transpose()?
+        .unwrap_or_default();
     let registry = Registry::new(args.registries.settings(&settings, EgressPolicy::Cli)?)?;
     let references = parse_references(&args.images)?;
     let keychain = user_keychain();
@@ -100,14 +124,16 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         }
     };
     // Answers are printed in the order of the arguments, each as soon as it is its turn.
-    let mut inspected = futures::stream::iter(references).map(inspect).buffered(AT_ONCE);
+    let mut inspected = futures::stream::iter(references)
+        .map(inspect)
+        .buffered(AT_ONCE);
     let mut worst = Exit::Fine;
     while let Some(inspected) = inspected.next().await {
         worst = worst.max(inspected.exit());
         let mut stdout = std::io::stdout().lock();
         match args.output {
             Output::Text => output::write_text(&mut stdout, &inspected)?,
-            Output::Json => output::write_json(&mut stdout, &inspected, args.runtime_text())?,
+            Output::Json => output::write_json(&mut stdout, &inspected, &args.runtime.text)?,
         }
         stdout.flush()?;
     }
@@ -115,7 +141,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
 }
 
 fn parse_references(images: &[String]) -> anyhow::Result<Vec<(String, Reference)>> {
-    images.iter().map(|image| Ok((image.clone(), Reference::parse(image)?))).collect()
+    images
+        .iter()
+        .map(|image| Ok((image.clone(), Reference::parse(image)?)))
+        .collect()
 }
 
 impl Args {
@@ -125,28 +154,37 @@ impl Args {
             IsolationArg::Hyperv => Isolation::HyperV,
             IsolationArg::Hostprocess => Isolation::HostProcess,
         };
-        let usage = ImageUse { isolation, ..ImageUse::default() };
+        let usage = ImageUse {
+            isolation,
+            ..ImageUse::default()
+        };
         let judge_on = |platform: &Platform| {
-            let node = NodePlatform::from_platform(platform, Some(self.runtime));
+            let node = NodePlatform::from_platform(platform, Some(self.runtime.rules));
             let verdict = match &answer {
                 Ok(image) => judge(&node, usage, &image.content),
                 Err(failure) => Verdict::Unknown(crate::domain::verdict::Doubt::Lookup(*failure)),
             };
-            Match { platform: platform.clone(), node, verdict }
+            Match {
+                platform: platform.clone(),
+                node,
+                verdict,
+            }
         };
         let matches = self.platforms.iter().map(judge_on).collect();
-        Inspected { image, answer, matches }
-    }
-
-    /// The runtime as it was asked for.
-    fn runtime_text(&self) -> String {
-        self.runtime.to_string()
+        Inspected {
+            image,
+            answer,
+            matches,
+        }
     }
 }
 
 impl Inspected {
     fn exit(&self) -> Exit {
-        let cannot = self.matches.iter().any(|found| matches!(found.verdict, Verdict::CannotRun(_)));
+        let cannot = self
+            .matches
+            .iter()
+            .any(|found| matches!(found.verdict, Verdict::CannotRun(_)));
         match (cannot, &self.answer) {
             (true, _) => Exit::Denied,
             (false, Err(_)) => Exit::Undecided,

@@ -44,23 +44,34 @@ pub(super) struct Args {
 const NAMESPACE_VARIABLE: &str = "POD_NAMESPACE";
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
-    logging::start("info,kube=warn");
-    let settings = args.config.as_deref().map(Settings::load).transpose()?.unwrap_or_default();
-    let options = Options { listen: args.listen, metrics_listen: args.metrics_listen, ..Options::default() };
+    logging::start(
+        "info,kube_client=error,kube_runtime=warn,reqwest=off,hyper=off,hyper_util=off,h2=off,rustls=error",
+    );
+    let settings = args
+        .config
+        .as_deref()
+        .map(Settings::load)
+        .transpose()?
+        .unwrap_or_default();
+    let options = Options {
+        listen: args.listen,
+        metrics_listen: args.metrics_listen,
+        ..Options::default()
+    };
     let shared = Shared::default();
-    let server = Server::bind(options, shared.clone()).await?;
-    let addresses = (server.local_addr(), server.metrics_addr());
+    let server = Server::bind(options).await?;
+    let addresses = server.addresses();
     let gate = match &args.nodes {
         Some(path) => without_cluster(path, &args, &settings, &shared)?,
         None => on_cluster(&args, &settings, &shared).await?,
     };
-    tracing::info!(webhook = %addresses.0, metrics = %addresses.1, "listening");
+    tracing::info!(webhook = %addresses.webhook, metrics = %addresses.health, "listening");
     let metrics = Arc::clone(&shared.metrics);
     let review = move |body: axum::body::Bytes, deadline: crate::webhook::Deadline| {
         let (gate, metrics) = (Arc::clone(&gate), Arc::clone(&metrics));
         async move { gate.review(&body, deadline.for_lookups(), &metrics).await }
     };
-    server.run(review, stop_signal()?).await?;
+    server.run(review, shared, stop_signal()?).await?;
     Ok(Exit::Fine)
 }
 
@@ -71,17 +82,33 @@ fn without_cluster(
     settings: &Settings,
     shared: &Shared,
 ) -> anyhow::Result<Arc<Gate>> {
-    let inventory: Inventory = config::parse_nodes(path, &config::read(path)?)?.into_iter().collect();
+    let inventory: Inventory = config::parse_nodes(path, &config::read(path)?)?
+        .into_iter()
+        .collect();
     let registry = Registry::new(args.registries.settings(settings, EgressPolicy::Cli)?)?;
-    let names = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned(), args.listen.ip().to_string()];
-    let issued = crate::certificate::Issued::new(&names)?;
-    shared.certificate.replace(&issued.pair())?;
+    let names = [
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+        args.listen.ip().to_string(),
+    ];
+    let issued = crate::certificate::issue(&names, std::time::SystemTime::now())?;
+    shared.certificate.replace(&issued.leaf)?;
     tracing::info!(nodes = inventory.len(), file = %path.display(), "nodes are read");
-    Ok(Arc::new(Gate::new(inventory, registry, settings.policy, None)))
+    Ok(Arc::new(Gate::new(
+        inventory,
+        registry,
+        settings.policy,
+        None,
+    )))
 }
 
 /// Nodes from a watch, the certificate from the chart's Secret.
-async fn on_cluster(args: &Args, settings: &Settings, shared: &Shared) -> anyhow::Result<Arc<Gate>> {
+async fn on_cluster(
+    args: &Args,
+    settings: &Settings,
+    shared: &Shared,
+) -> anyhow::Result<Arc<Gate>> {
     let namespace = std::env::var(NAMESPACE_VARIABLE).ok();
     let names = settings.certificate.as_ref().context(
         "the settings have no `certificate`: install with the chart, or give --nodes FILE to run without a cluster",
@@ -89,7 +116,12 @@ async fn on_cluster(args: &Args, settings: &Settings, shared: &Shared) -> anyhow
     let kept = certificate_settings(names, namespace.clone())?;
     let egress = EgressPolicy::Cluster { denied: Vec::new() };
     let registry = Registry::new(args.registries.settings(settings, egress)?)?;
-    let gate = Arc::new(Gate::new(std::iter::empty().collect(), registry, settings.policy, namespace));
+    let gate = Arc::new(Gate::new(
+        std::iter::empty().collect(),
+        registry,
+        settings.policy,
+        namespace,
+    ));
     let freshness = Freshness::default();
     let client = client::connect(&freshness).await?;
     shared.metrics.read_node_age_from(move || freshness.age());
@@ -103,7 +135,10 @@ fn certificate_settings(
     namespace: Option<String>,
 ) -> anyhow::Result<certificate::Settings> {
     let namespace = namespace.with_context(|| {
-        format!("{NAMESPACE_VARIABLE} is not set: it must name the namespace of the Secret {}", names.secret)
+        format!(
+            "{NAMESPACE_VARIABLE} is not set: it must name the namespace of the Secret {}",
+            names.secret
+        )
     })?;
     Ok(certificate::Settings {
         namespace,
@@ -122,7 +157,11 @@ fn keep_certificate(client: kube::Client, settings: certificate::Settings, share
         shared.readiness.met("certificate");
         Ok(())
     };
-    tokio::spawn(async move { certificate::Keeper::new(&client, settings).run(present).await });
+    tokio::spawn(async move {
+        certificate::Keeper::new(&client, settings)
+            .run(present)
+            .await
+    });
 }
 
 fn watch_nodes(client: kube::Client, gate: &Arc<Gate>, shared: &Shared) {

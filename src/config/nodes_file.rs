@@ -32,13 +32,18 @@ struct Item {
 /// # Errors
 /// Text that is neither YAML nor JSON, an object that is no Node, a Node without a name, no Node at all.
 pub fn parse_nodes(path: &Path, text: &str) -> Result<Vec<Node>, ConfigError> {
-    let malformed = |message: String| ConfigError::Malformed { path: path.to_owned(), message };
+    let malformed = |message: String| ConfigError::Malformed {
+        path: path.to_owned(),
+        message,
+    };
     let documents: Vec<Document> = if text.trim_start().starts_with('{') {
         let mut json = serde_json::Deserializer::from_str(text);
-        let document = serde_path_to_error::deserialize(&mut json).map_err(|error| malformed(error.to_string()))?;
+        let document = serde_path_to_error::deserialize(&mut json)
+            .map_err(|error| malformed(error.to_string()))?;
         vec![document]
     } else {
-        serde_saphyr::from_multiple_with_options(text, yaml_options()).map_err(|error| malformed(error.to_string()))?
+        serde_saphyr::from_multiple_with_options(text, yaml_options())
+            .map_err(|error| malformed(error.to_string()))?
     };
     let mut mistakes = Vec::new();
     let mut nodes = Vec::new();
@@ -46,20 +51,32 @@ pub fn parse_nodes(path: &Path, text: &str) -> Result<Vec<Node>, ConfigError> {
         collect(document, &mut nodes, &mut mistakes);
     }
     if nodes.is_empty() && mistakes.is_empty() {
-        mistakes.push("there is no Node in it: give what `kubectl get nodes -o yaml` prints".to_owned());
+        mistakes.push(
+            "there is no Node in it: give what `kubectl get nodes -o yaml` prints".to_owned(),
+        );
     }
     if mistakes.is_empty() {
         return Ok(nodes);
     }
-    Err(ConfigError::Invalid { path: path.to_owned(), mistakes })
+    Err(ConfigError::Invalid {
+        path: path.to_owned(),
+        mistakes,
+    })
 }
 
 fn collect(document: Document, nodes: &mut Vec<Node>, mistakes: &mut Vec<String>) {
     let items = match (document.kind.as_str(), document.items) {
         ("List" | "NodeList", Some(items)) => items,
-        ("Node", None) => vec![Item { kind: "Node".to_owned(), node: document.node }],
-        ("", None) => return mistakes.push("kind: missing; it must be List, NodeList or Node".to_owned()),
-        (kind @ ("List" | "NodeList"), None) => return mistakes.push(format!("items: missing in a {kind}")),
+        ("Node", None) => vec![Item {
+            kind: "Node".to_owned(),
+            node: document.node,
+        }],
+        ("", None) => {
+            return mistakes.push("kind: missing; it must be List, NodeList or Node".to_owned());
+        }
+        (kind @ ("List" | "NodeList"), None) => {
+            return mistakes.push(format!("items: missing in a {kind}"));
+        }
         (kind, _) => return mistakes.push(format!("kind: {kind:?} is not List, NodeList or Node")),
     };
     for (at, item) in items.into_iter().enumerate() {

@@ -61,7 +61,10 @@ impl Settings {
             enforcement_action: self.enforcement_action,
             may_land_wrong: policy::MayLandWrong {
                 os: self.may_land_wrong.os.unwrap_or(axes.os),
-                windows_build: self.may_land_wrong.windows_build.unwrap_or(axes.windows_build),
+                windows_build: self
+                    .may_land_wrong
+                    .windows_build
+                    .unwrap_or(axes.windows_build),
                 arch: self.may_land_wrong.arch.unwrap_or(axes.arch),
             },
             unknown: self.unknown.unwrap_or(default.unknown),

@@ -89,6 +89,12 @@ impl IndexEntry {
     }
 }
 
+impl fmt::Display for EntryPlatform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.written.fmt(f)
+    }
+}
+
 impl From<Platform> for Box<EntryPlatform> {
     fn from(written: Platform) -> Self {
         Self::new(EntryPlatform::from(written))

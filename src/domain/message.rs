@@ -8,6 +8,7 @@ mod phrase;
 mod tests;
 
 use super::decision::{Assessment, Decision, GroupVerdict, Joint, Outcome, ResolvedImage};
+use super::node::NodePlatform;
 use super::pin::{Pin, pin};
 use super::verdict::{Doubt, Verdict};
 
@@ -44,6 +45,25 @@ pub fn describe(assessment: &Assessment<'_>, decision: &Decision) -> Message {
         text,
         warnings,
         causes: causes(assessment),
+    }
+}
+
+/// Why an image does not run on one platform, or may not; `None` where it runs.
+#[must_use]
+pub fn explain_on(
+    node: &NodePlatform,
+    verdict: Verdict,
+    resolved: &ResolvedImage<'_>,
+) -> Option<String> {
+    match verdict {
+        Verdict::Runs { .. } => None,
+        Verdict::CannotRun(_) => Some(phrase::fact(node, verdict, resolved)),
+        Verdict::Unknown(doubt) => Some(phrase::doubt(
+            &format!("image {}", phrase::shorten(resolved.image.image)),
+            resolved,
+            doubt,
+            node,
+        )),
     }
 }
 
@@ -92,7 +112,7 @@ fn largest<'a>(assessment: &'a Assessment<'_>) -> Option<&'a GroupVerdict> {
 /// One image runs on no candidate.
 fn culprit_fact(assessment: &Assessment<'_>, at: usize, group: &GroupVerdict) -> String {
     let resolved = &assessment.images[at];
-    let fact = phrase::fact(group, group.images[at], resolved);
+    let fact = phrase::fact(&group.group.platform, group.images[at], resolved);
     format!(
         "{fact}: {} offers {}{}.",
         phrase::image(resolved),
@@ -140,7 +160,7 @@ fn selector_for<'a>(
         .collect();
     let wrong: Vec<_> = wrong.iter().map(|group| &*group.group.platform).collect();
     let selector = pin(&right, &wrong)?;
-    let fits = |platform: &super::node::NodePlatform| selector.fits(platform);
+    let fits = |platform: &NodePlatform| selector.fits(platform);
     let nodes = right
         .iter()
         .filter(|(platform, _)| fits(platform))
@@ -185,7 +205,7 @@ fn unknown(assessment: &Assessment<'_>) -> String {
                         Verdict::Unknown(doubt) => Some((at, *doubt)),
                         _ => None,
                     })?;
-            Some(phrase::doubt(&assessment.images[at], doubt, group))
+            Some(doubt_on(&assessment.images[at], doubt, group))
         });
         doubtful.unwrap_or_default()
     })
@@ -224,7 +244,7 @@ fn causes(assessment: &Assessment<'_>) -> Vec<(String, String)> {
             resolved.image.field(),
             format!(
                 "{}: offers {offers}",
-                phrase::fact(group, group.images[at], resolved)
+                phrase::fact(&group.group.platform, group.images[at], resolved)
             ),
         ))
     };
@@ -234,4 +254,13 @@ fn causes(assessment: &Assessment<'_>) -> Vec<(String, String)> {
         .enumerate()
         .filter_map(cause)
         .collect()
+}
+
+fn doubt_on(resolved: &ResolvedImage<'_>, doubt: Doubt, group: &GroupVerdict) -> String {
+    phrase::doubt(
+        &phrase::image(resolved),
+        resolved,
+        doubt,
+        &group.group.platform,
+    )
 }

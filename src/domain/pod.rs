@@ -316,7 +316,10 @@ impl Pod<'_> {
     /// Whether a DaemonSet made the pod.
     #[must_use]
     pub fn is_of_daemon_set(&self) -> bool {
-        self.metadata.owner_references.iter().any(|owner| owner.controller && &*owner.kind == "DaemonSet")
+        self.metadata
+            .owner_references
+            .iter()
+            .any(|owner| owner.controller && &*owner.kind == "DaemonSet")
     }
 }
 
@@ -327,12 +330,19 @@ impl<'a> PodSpec<'a> {
     pub fn without_node_name(&self) -> Self {
         let mut spec = self.clone();
         spec.node_name = Text::default();
-        let required = &mut spec.affinity.node_affinity.required_during_scheduling_ignored_during_execution;
+        let required = &mut spec
+            .affinity
+            .node_affinity
+            .required_during_scheduling_ignored_during_execution;
         if let Some(selector) = required {
             for term in &mut selector.node_selector_terms {
                 term.match_fields.clear();
             }
-            if selector.node_selector_terms.iter().any(|term| term.match_expressions.is_empty()) {
+            if selector
+                .node_selector_terms
+                .iter()
+                .any(|term| term.match_expressions.is_empty())
+            {
                 *required = None;
             }
         }

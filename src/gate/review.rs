@@ -19,11 +19,19 @@ impl Gate {
     ///
     /// # Errors
     /// The body is no review; the caller answers HTTP 400.
-    pub async fn review(&self, body: &[u8], deadline: Instant, metrics: &Metrics) -> Result<Vec<u8>, ReviewError> {
+    pub async fn review(
+        &self,
+        body: &[u8],
+        deadline: Instant,
+        metrics: &Metrics,
+    ) -> Result<Vec<u8>, ReviewError> {
         let request: PodRequest<'_> = parse_review(body)?;
         let (answer, labels) = match self.pod_to_judge(&request) {
             Some(pod) => self.answer(&request, pod, deadline).await,
-            None => (Answer::allow(Vec::new()), labels(&request, "allow", "not-judged")),
+            None => (
+                Answer::allow(Vec::new()),
+                labels(&request, "allow", "not-judged"),
+            ),
         };
         metrics.reviewed(labels);
         Ok(write_response(&request.uid, answer))
@@ -33,17 +41,31 @@ impl Gate {
     fn pod_to_judge<'r>(&self, request: &'r PodRequest<'_>) -> Option<&'r Pod<'r>> {
         let pod = request.object.as_ref()?;
         let is_pod = &*request.kind.kind == "Pod" && request.kind.group.is_empty();
-        let own = request.namespace.as_deref() == self.own_namespace.as_deref() && self.own_namespace.is_some();
-        let of_node = request.user_info.groups.iter().flatten().any(|group| &**group == "system:nodes");
+        let own = request.namespace.as_deref() == self.own_namespace.as_deref()
+            && self.own_namespace.is_some();
+        let of_node = request
+            .user_info
+            .groups
+            .iter()
+            .flatten()
+            .any(|group| &**group == "system:nodes");
         let judged = match request.operation {
             Operation::Create => !(pod.metadata.is_mirror && of_node),
-            Operation::Update => request.old_object.as_ref().is_none_or(|old| has_changed(old, pod)),
+            Operation::Update => request
+                .old_object
+                .as_ref()
+                .is_none_or(|old| has_changed(old, pod)),
             Operation::Delete | Operation::Connect => false,
         };
         (is_pod && !own && judged).then_some(pod)
     }
 
-    async fn answer(&self, request: &PodRequest<'_>, pod: &Pod<'_>, deadline: Instant) -> (Answer, RequestLabels) {
+    async fn answer(
+        &self,
+        request: &PodRequest<'_>,
+        pod: &Pod<'_>,
+        deadline: Instant,
+    ) -> (Answer, RequestLabels) {
         let keychain = Keychain::anonymous();
         let judgement = self.judge(pod, &keychain, deadline).await;
         let decision = match judgement.decision.action {
@@ -63,20 +85,31 @@ impl Gate {
 fn has_changed(old: &Pod<'_>, new: &Pod<'_>) -> bool {
     let (old, new) = (&old.spec, &new.spec);
     let images = |spec: &'_ crate::domain::pod::PodSpec<'_>| -> Vec<String> {
-        spec.images().iter().map(|image| image.image.to_owned()).collect()
+        spec.images()
+            .iter()
+            .map(|image| image.image.to_owned())
+            .collect()
     };
     let same_place = old.node_selector == new.node_selector && old.affinity == new.affinity;
     images(old) != images(new) || !same_place
 }
 
 fn labels(request: &PodRequest<'_>, decision: &'static str, reason: &'static str) -> RequestLabels {
-    RequestLabels { operation: request.operation.as_str(), decision, reason }
+    RequestLabels {
+        operation: request.operation.as_str(),
+        decision,
+        reason,
+    }
 }
 
 /// One line per denial and warning. The image and the names of the pod are the author's words: they are fields,
 /// escaped by the formatter, and nothing that a registry said is among them.
 fn log(request: &PodRequest<'_>, pod: &Pod<'_>, decision: &str, judgement: &Judgement<'_>) {
-    let name = if pod.metadata.name.is_empty() { &pod.metadata.generate_name } else { &pod.metadata.name };
+    let name = if pod.metadata.name.is_empty() {
+        &pod.metadata.generate_name
+    } else {
+        &pod.metadata.name
+    };
     tracing::info!(
         uid = &*request.uid,
         namespace = request.namespace.as_deref().unwrap_or_default(),
@@ -90,12 +123,19 @@ fn log(request: &PodRequest<'_>, pod: &Pod<'_>, decision: &str, judgement: &Judg
 
 /// The admission answer: a denial carries the message, a warning carries warnings, silence carries annotations only.
 fn into_answer(judgement: Judgement<'_>, decision: &str) -> Answer {
-    let Judgement { assessment, decision: made, message } = judgement;
+    let Judgement {
+        assessment,
+        decision: made,
+        message,
+    } = judgement;
     let mut audit_annotations = vec![
         ("decision".to_owned(), decision.to_owned()),
         ("code".to_owned(), made.outcome.code().to_owned()),
     ];
-    let digests = assessment.images.iter().filter_map(|image| image.answer.as_ref().ok());
+    let digests = assessment
+        .images
+        .iter()
+        .filter_map(|image| image.answer.as_ref().ok());
     let digests: Vec<&str> = digests.map(|image| image.digest.as_str()).collect();
     if !digests.is_empty() && made.action != Action::Allow {
         audit_annotations.push(("digests".to_owned(), digests.join(" ")));
@@ -103,12 +143,19 @@ fn into_answer(judgement: Judgement<'_>, decision: &str) -> Answer {
     if made.softened {
         audit_annotations.push(("would-deny".to_owned(), message.text.clone()));
     }
-    let causes = message.causes.into_iter().map(|(field, message)| Cause { field, message });
+    let causes = message
+        .causes
+        .into_iter()
+        .map(|(field, message)| Cause { field, message });
     Answer {
         allowed: made.action != Action::Deny,
         message: message.text,
         causes: causes.collect(),
-        warnings: if made.action == Action::Warn { message.warnings } else { Vec::new() },
+        warnings: if made.action == Action::Warn {
+            message.warnings
+        } else {
+            Vec::new()
+        },
         audit_annotations,
     }
 }

@@ -37,6 +37,16 @@ impl Deadline {
         }
     }
 
+    /// Until when registries are waited for: not at all where only what is known counts.
+    #[must_use]
+    pub fn for_lookups(&self) -> Instant {
+        if self.cache_only {
+            Instant::now()
+        } else {
+            self.at
+        }
+    }
+
     /// The time that is left.
     #[must_use]
     pub fn remaining(&self) -> Duration {

@@ -19,7 +19,11 @@ pub(super) fn write_text(out: &mut impl Write, inspected: &Inspected) -> std::io
         Ok(image) => image,
         Err(failure) => return writeln!(out, " * Not known: the image {}", failure.explain()),
     };
-    let list = if matches!(image.content, ImageContent::Index(_)) { "Yes" } else { "No" };
+    let list = if matches!(image.content, ImageContent::Index(_)) {
+        "Yes"
+    } else {
+        "No"
+    };
     writeln!(out, " * Manifest List: {list}")?;
     writeln!(out, " * Supported platforms:")?;
     let offered = image.offered();
@@ -35,10 +39,17 @@ pub(super) fn write_text(out: &mut impl Write, inspected: &Inspected) -> std::io
     Ok(())
 }
 
-fn write_match(out: &mut impl Write, inspected: &Inspected, image: &Image, found: &Match) -> std::io::Result<()> {
+fn write_match(
+    out: &mut impl Write,
+    inspected: &Inspected,
+    image: &Image,
+    found: &Match,
+) -> std::io::Result<()> {
     let verdict = found.verdict.kind().replace('-', " ");
     let detail = match found.verdict.code() {
-        None => chosen(image, found).map(|digest| format!(", {digest}")).unwrap_or_default(),
+        None => chosen(image, found)
+            .map(|digest| format!(", {digest}"))
+            .unwrap_or_default(),
         Some(code) => format!(" [{code}]"),
     };
     writeln!(out, " * On {}: {verdict}{detail}", found.platform)?;
@@ -64,9 +75,13 @@ fn message(inspected: &Inspected, found: &Match) -> Option<String> {
 
 /// The digest that the runtime would take.
 fn chosen<'a>(image: &'a Image, found: &Match) -> Option<&'a str> {
-    let crate::domain::verdict::Verdict::Runs { chosen } = found.verdict else { return None };
+    let crate::domain::verdict::Verdict::Runs { chosen } = found.verdict else {
+        return None;
+    };
     match (&image.content, chosen) {
-        (ImageContent::Index(index), Some(at)) => index.manifests.get(at).map(|entry| entry.digest.as_str()),
+        (ImageContent::Index(index), Some(at)) => {
+            index.manifests.get(at).map(|entry| entry.digest.as_str())
+        }
         _ => Some(image.digest.as_str()),
     }
 }
@@ -127,7 +142,11 @@ struct MatchJson<'a> {
 }
 
 /// Writes an image as one line of JSON.
-pub(super) fn write_json(out: &mut impl Write, inspected: &Inspected, runtime: &str) -> std::io::Result<()> {
+pub(super) fn write_json(
+    out: &mut impl Write,
+    inspected: &Inspected,
+    runtime: &str,
+) -> std::io::Result<()> {
     let image = inspected.answer.as_deref().ok();
     let failure = inspected.answer.as_ref().err();
     let matches = inspected.matches.iter().map(|found| MatchJson {
@@ -144,7 +163,10 @@ pub(super) fn write_json(out: &mut impl Write, inspected: &Inspected, runtime: &
         media_type: image.map(|image| &*image.media_type),
         manifest_list: image.map(|image| matches!(image.content, ImageContent::Index(_))),
         platforms: image.map(platforms),
-        error: failure.map(|failure| ErrorJson { code: failure.code(), message: failure.explain() }),
+        error: failure.map(|failure| ErrorJson {
+            code: failure.code(),
+            message: failure.explain(),
+        }),
         matches: matches.collect(),
     };
     serde_json::to_writer(&mut *out, &json)?;
@@ -154,9 +176,11 @@ pub(super) fn write_json(out: &mut impl Write, inspected: &Inspected, runtime: &
 /// Every entry of an index in its order, attestations too, so that positions are the manifest's; the config's
 /// platform of a single manifest.
 fn platforms(image: &Image) -> Vec<PlatformJson<'_>> {
-    let json = |platform: Option<&'_ Platform>, digest| -> PlatformJson<'_> { platform_json(platform, digest) };
     match &image.content {
-        ImageContent::Manifest(platform) => vec![platform_json(Some(&platform.written), image.digest.as_str())],
+        ImageContent::Manifest(platform) => vec![platform_json(
+            Some(&platform.written),
+            image.digest.as_str(),
+        )],
         ImageContent::Artifact | ImageContent::Schema1 => Vec::new(),
         ImageContent::Index(index) => {
             let entries = index.manifests.iter().map(|entry| {
@@ -164,7 +188,11 @@ fn platforms(image: &Image) -> Vec<PlatformJson<'_>> {
                     EntryContent::Manifest(config) => Some(&config.written),
                     _ => None,
                 };
-                let platform = entry.platform.as_ref().map(|platform| &platform.written).or(of_config);
+                let platform = entry
+                    .platform
+                    .as_ref()
+                    .map(|platform| &platform.written)
+                    .or(of_config);
                 platform_json(platform, entry.digest.as_str())
             });
             entries.collect()
@@ -174,7 +202,10 @@ fn platforms(image: &Image) -> Vec<PlatformJson<'_>> {
 
 fn platform_json<'a>(platform: Option<&'a Platform>, digest: &'a str) -> PlatformJson<'a> {
     let Some(platform) = platform else {
-        return PlatformJson { digest, ..PlatformJson::default() };
+        return PlatformJson {
+            digest,
+            ..PlatformJson::default()
+        };
     };
     PlatformJson {
         os: &platform.os,

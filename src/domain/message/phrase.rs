@@ -1,6 +1,7 @@
 //! Parts of sentences: an image, what it offers, nodes in condensed form, and the runtime's own words for a cause.
 
 use crate::domain::decision::{GroupVerdict, ResolvedImage};
+use crate::domain::node::NodePlatform;
 use crate::domain::verdict::{Cause, Doubt, Verdict};
 use crate::domain::windows::WindowsVersion;
 
@@ -10,8 +11,8 @@ const LISTED: usize = 8;
 const SHOWN: usize = 160;
 
 /// The decisive fact, in the words of the runtimes (SEMANTICS section 3).
-pub(super) fn fact(group: &GroupVerdict, verdict: Verdict, resolved: &ResolvedImage<'_>) -> String {
-    let node = group.group.platform.describe();
+pub(super) fn fact(node: &NodePlatform, verdict: Verdict, resolved: &ResolvedImage<'_>) -> String {
+    let node = node.describe();
     let offered = offers(resolved);
     match verdict {
         Verdict::CannotRun(Cause::Os) => format!(
@@ -51,7 +52,7 @@ pub(super) fn image(resolved: &ResolvedImage<'_>) -> String {
 }
 
 /// A reference without control characters, cut where it is too long for a message.
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     let mut shown: String = text
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
@@ -133,10 +134,14 @@ pub(super) fn other_tag(group: &GroupVerdict) -> String {
     )
 }
 
-/// A doubt about one image on one group of nodes.
-pub(super) fn doubt(resolved: &ResolvedImage<'_>, doubt: Doubt, group: &GroupVerdict) -> String {
-    let node = group.group.platform.describe();
-    let image = image(resolved);
+/// A doubt about one image, called as given, on one platform.
+pub(super) fn doubt(
+    image: &str,
+    resolved: &ResolvedImage<'_>,
+    doubt: Doubt,
+    node: &NodePlatform,
+) -> String {
+    let node = node.describe();
     match doubt {
         Doubt::Lookup(failure) => format!(
             "{image} {}; platform-gate did not check it",
