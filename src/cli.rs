@@ -1,5 +1,6 @@
 //! The command line: flags, exit codes and what is printed. Each command is a file of its own.
 
+mod demo;
 mod inspect;
 mod logging;
 mod registry_args;
@@ -38,6 +39,7 @@ struct Cli {
 enum Command {
     Serve(serve::Args),
     Inspect(inspect::Args),
+    Demo(demo::Args),
     /// Print a completion script for your shell
     #[command(after_help = "Example: source <(platform-gate completions bash)")]
     Completions {
@@ -80,6 +82,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         match command {
             Command::Serve(args) => serve::run(args).await,
             Command::Inspect(args) => inspect::run(args).await,
+            Command::Demo(args) => demo::run(&args).await,
             Command::Completions { .. } => Ok(Exit::Fine),
         }
     })

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::config::Settings;
-use crate::registry::{EgressPolicy, HostSettings, Keychain, RegistrySettings};
+use crate::registry::{EgressPolicy, Keychain, RegistrySettings};
 
 /// How to speak to registries.
 #[derive(Debug, Args)]
@@ -30,11 +30,7 @@ impl RegistryArgs {
         let mut valid = RegistrySettings::new(egress);
         valid.hosts = settings.registries.clone();
         for host in &self.plain_http {
-            valid
-                .hosts
-                .entry(host.clone())
-                .or_insert_with(HostSettings::default)
-                .plain_http = true;
+            valid.hosts.entry(host.clone()).or_default().plain_http = true;
         }
         valid.roots = system_roots();
         if let Some(path) = &self.ca_file {

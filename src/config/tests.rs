@@ -62,7 +62,7 @@ fn mistakes_name_the_line_or_the_field() {
             "enforcementActoin: deny",
             vec!["config.yaml", "enforcementActoin", "line 1"],
         ),
-        ("a: b\n  c: d", vec!["line 2"]),
+        ("mayLandWrong:\n  os: never", vec!["line 2", "never"]),
         (
             "enforcementAction: maybe",
             vec!["maybe", "deny", "warn", "audit"],

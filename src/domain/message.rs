@@ -121,21 +121,34 @@ fn culprit_fact(assessment: &Assessment<'_>, at: usize, group: &GroupVerdict) ->
     )
 }
 
-/// Every image runs somewhere, but no node runs all of them.
+/// Every image runs somewhere, but no node runs all of them: which nodes each image keeps away.
 fn mixed_fact(assessment: &Assessment<'_>) -> String {
-    let per_group = assessment.candidates().filter_map(|group| {
-        let at = (0..assessment.images.len()).find(|at| is_in_the_way(group, *at))?;
-        let resolved = &assessment.images[at];
-        let offers = phrase::offers(resolved);
-        Some(format!(
-            "{} cannot run {}, which offers {offers}",
-            group.group.platform.describe(),
-            phrase::image(resolved)
-        ))
-    });
+    let first_in_the_way =
+        |group: &GroupVerdict| (0..assessment.images.len()).find(|at| is_in_the_way(group, *at));
+    let sentence = |(at, resolved): (usize, &ResolvedImage<'_>)| {
+        let kept_away = assessment
+            .candidates()
+            .filter(|group| first_in_the_way(group) == Some(at));
+        let nodes: Vec<String> = kept_away
+            .map(|group| group.group.platform.describe())
+            .collect();
+        let (image, offers) = (phrase::image(resolved), phrase::offers(resolved));
+        (!nodes.is_empty()).then(|| {
+            format!(
+                "{} cannot run {image}, which offers {offers}",
+                nodes.join(", ")
+            )
+        })
+    };
+    let sentences: Vec<String> = assessment
+        .images
+        .iter()
+        .enumerate()
+        .filter_map(sentence)
+        .collect();
     format!(
         "no node can run all images of this pod: {}.",
-        per_group.collect::<Vec<_>>().join("; ")
+        sentences.join("; ")
     )
 }
 

@@ -118,7 +118,7 @@ fn every_image_has_a_node_and_no_node_has_every_image() {
         "2x linux/amd64, 1x windows/amd64:10.0.17763",
         &["web=nginx: linux/amd64", NANOSERVER],
     );
-    insta::assert_snapshot!(message.text, @r#"no node can run all images of this pod: linux/amd64 cannot run container "app" (image hello-world:nanoserver), which offers windows/amd64:10.0.17134.885, windows/amd64:10.0.17763.615; windows/amd64 10.0.17763 cannot run container "web" (image nginx), which offers linux/amd64. The pod can only land on 2 nodes linux/amd64, 1 node windows/amd64 10.0.17763 (Windows Server 2019). To fix it, split the pod, one platform each."#);
+    insta::assert_snapshot!(message.text, @r#"no node can run all images of this pod: windows/amd64 10.0.17763 cannot run container "web" (image nginx), which offers linux/amd64; linux/amd64 cannot run container "app" (image hello-world:nanoserver), which offers windows/amd64:10.0.17134.885, windows/amd64:10.0.17763.615. The pod can only land on 2 nodes linux/amd64, 1 node windows/amd64 10.0.17763 (Windows Server 2019). To fix it, split the pod, one platform each."#);
     assert_eq!(message.causes.len(), 2);
 }
 
