@@ -5,21 +5,22 @@
 //! namespace is removed here: cgroups, and the run's folder unless a trial failed.
 
 use std::env;
-use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cgroups;
 use crate::progress::say;
-use crate::wait::until;
 
 const RUN_DIR: &str = "PLATFORM_GATE_E2E_RUN_DIR";
 const BIN_DIR: &str = "PLATFORM_GATE_E2E_BIN_DIR";
+
+/// The folder of the logs in the run's folder.
+pub(crate) const LOGS: &str = "logs";
 
 /// What the inner program is told by the outer one.
 pub(crate) struct Inside {
@@ -56,7 +57,7 @@ pub(crate) fn run_isolated() -> Result<ExitCode> {
         .keep();
     let child = start_inner(&run_dir, &bin_dir)?;
     let result = wait_or_interrupt(child);
-    remove_cgroups(&cgroup_name(&run_dir))?;
+    cgroups::remove_of_run(&run_dir.join(LOGS))?;
     let succeeded = matches!(result, Ok(true));
     if succeeded {
         fs::remove_dir_all(&run_dir)
@@ -64,7 +65,7 @@ pub(crate) fn run_isolated() -> Result<ExitCode> {
     } else {
         say(&format!(
             "the logs are kept in {}",
-            run_dir.join("logs").display()
+            run_dir.join(LOGS).display()
         ));
     }
     result.map(|succeeded| {
@@ -74,15 +75,6 @@ pub(crate) fn run_isolated() -> Result<ExitCode> {
             ExitCode::FAILURE
         }
     })
-}
-
-/// The cgroup under which the kubelet of a run puts its pods.
-pub(crate) fn cgroup_name(run_dir: &Path) -> String {
-    run_dir
-        .file_name()
-        .unwrap_or(OsStr::new("platform-gate-e2e"))
-        .to_string_lossy()
-        .into_owned()
 }
 
 fn build_tools() -> Result<PathBuf> {
@@ -150,31 +142,4 @@ fn wait_or_interrupt(mut child: Child) -> Result<bool> {
             bail!("interrupted");
         }
     }
-}
-
-/// Removes the run's cgroups from every hierarchy as soon as the last process has left them.
-fn remove_cgroups(name: &str) -> Result<()> {
-    let root = Path::new("/sys/fs/cgroup");
-    let hierarchies =
-        fs::read_dir(root).with_context(|| format!("cannot read {}", root.display()))?;
-    let mut tops = vec![root.join(name)];
-    tops.extend(hierarchies.flatten().map(|entry| entry.path().join(name)));
-    for top in tops.iter().filter(|top| top.is_dir()) {
-        until(
-            &format!("removing {}", top.display()),
-            Duration::from_secs(20),
-            || Ok(remove_cgroup(top).then_some(())),
-        )?;
-    }
-    Ok(())
-}
-
-fn remove_cgroup(path: &Path) -> bool {
-    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_cgroup(&entry.path());
-        }
-    }
-    // Refused while there is a process in it or a cgroup below it.
-    fs::remove_dir(path).is_ok()
 }

@@ -6,6 +6,7 @@
 //!
 //! Left out: everything that can be shown without a cluster. Those tests are in the library and in `tests/it`.
 
+mod cgroups;
 mod cluster;
 mod images;
 mod isolation;

@@ -1,6 +1,7 @@
 //! The trials, in the order they run. A trial is a function of the cluster; it makes a namespace of its own.
 
 mod nodes;
+mod outcomes;
 
 use anyhow::Result;
 use libtest_mimic::{Failed, Trial};
@@ -31,6 +32,10 @@ const ALL: &[(&str, Run)] = &[
     (
         "the_answers_of_admission_reach_the_caller",
         nodes::the_answers_of_admission_reach_the_caller,
+    ),
+    (
+        "the_real_node_runs_what_it_can_and_says_why_not",
+        outcomes::the_real_node_runs_what_it_can_and_says_why_not,
     ),
 ];
 

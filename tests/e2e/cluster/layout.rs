@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::isolation::{Inside, cgroup_name};
+use crate::isolation::{Inside, LOGS};
 
 /// The real node, the API server and etcd.
 pub(crate) const NODE_ADDRESS: &str = "10.0.0.5";
@@ -23,8 +23,6 @@ pub(crate) struct Layout {
     pub(crate) config: PathBuf,
     pub(crate) logs: PathBuf,
     pub(crate) state: PathBuf,
-    /// The cgroup above all pods of this run.
-    pub(crate) cgroup: String,
 }
 
 impl Layout {
@@ -33,9 +31,8 @@ impl Layout {
         let layout = Self {
             bin: inside.bin_dir.clone(),
             config: inside.run_dir.join("config"),
-            logs: inside.run_dir.join("logs"),
+            logs: inside.run_dir.join(LOGS),
             state: PathBuf::from("/run/platform-gate"),
-            cgroup: cgroup_name(&inside.run_dir),
         };
         for folder in [&layout.config, &layout.logs, &layout.state] {
             fs::create_dir_all(folder)

@@ -144,7 +144,6 @@ resolvConf: '{resolver}'
 volumePluginDir: '{state}/volume-plugins'
 serializeImagePulls: false
 cgroupDriver: cgroupfs
-cgroupRoot: /{cgroup}
 cgroupsPerQOS: false
 enforceNodeAllocatable: []
 failCgroupV1: false
@@ -157,6 +156,5 @@ evictionHard: {{memory.available: '0%', nodefs.available: '0%', nodefs.inodesFre
         client_ca = client_ca.display(),
         resolver = resolver.display(),
         state = layout.state.display(),
-        cgroup = layout.cgroup,
     ))
 }

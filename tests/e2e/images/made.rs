@@ -24,8 +24,10 @@ const WINDOWS_2022: &str = "windows/amd64:10.0.20348.2402";
 
 /// Publishes all of them, as `test/<name>:1`.
 pub(super) fn publish(registry: &Registry, bin: &Path) -> Result<()> {
-    let amd64 = layer(&bin.join("program-amd64"))?;
-    let arm64 = layer(&bin.join("program-arm64"))?;
+    let amd64 = layer(&read(&bin.join("program-amd64"))?);
+    let arm64 = layer(&read(&bin.join("program-arm64"))?);
+    // Enough of a Windows program for Linux to refuse it.
+    let windows = layer(b"MZ");
 
     let indexes: &[(&str, &[&str])] = &[
         ("runs", &[AMD64, ARM64]),
@@ -36,7 +38,11 @@ pub(super) fn publish(registry: &Registry, bin: &Path) -> Result<()> {
     ];
     for (name, platforms) in indexes {
         let repository = Repository::new(registry, name);
-        let layer = |platform: &str| if platform == ARM64 { &arm64 } else { &amd64 };
+        let layer = |platform: &str| match platform {
+            AMD64 => &amd64,
+            ARM64 => &arm64,
+            _ => &windows,
+        };
         let children = platforms
             .iter()
             .map(|platform| repository.child(platform, layer(platform)));
@@ -47,6 +53,7 @@ pub(super) fn publish(registry: &Registry, bin: &Path) -> Result<()> {
         // (name, what the config says, what the program is)
         ("single-amd64", AMD64, &amd64),
         ("single-arm64", ARM64, &arm64),
+        ("single-windows", WINDOWS_2022, &windows),
         ("says-arm64-is-amd64", ARM64, &amd64),
         ("says-amd64-is-arm64", AMD64, &arm64),
     ];
@@ -63,8 +70,8 @@ pub(super) fn publish(registry: &Registry, bin: &Path) -> Result<()> {
 }
 
 /// A layer that holds nothing but the program.
-fn layer(program: &Path) -> Result<Document> {
-    Ok(Document::new(tar_of_one_file("program", &read(program)?)))
+fn layer(program: &[u8]) -> Document {
+    Document::new(tar_of_one_file("program", program))
 }
 
 fn document(content: &Value) -> Document {
