@@ -10,6 +10,7 @@ pub(crate) mod pki;
 mod real_node;
 mod simulated_nodes;
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -38,6 +39,8 @@ pub(crate) struct Cluster {
     pub(crate) kubectl: Kubectl,
     /// Serves every image of the tests, under every registry's name.
     pub(crate) registry: Registry,
+    /// platform-gate's own image, as an archive.
+    pub(crate) image: PathBuf,
     layout: Layout,
     _processes: Vec<Process>,
 }
@@ -95,6 +98,7 @@ impl Cluster {
         Ok(Self {
             kubectl,
             registry,
+            image: inside.image(),
             layout,
             _processes: processes,
         })

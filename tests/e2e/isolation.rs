@@ -18,6 +18,8 @@ use crate::progress::say;
 
 const RUN_DIR: &str = "PLATFORM_GATE_E2E_RUN_DIR";
 const BIN_DIR: &str = "PLATFORM_GATE_E2E_BIN_DIR";
+/// The name of platform-gate's own image in the run's folder.
+const IMAGE: &str = "platform-gate-image.tar";
 
 /// The folder of the logs in the run's folder.
 pub(crate) const LOGS: &str = "logs";
@@ -37,6 +39,11 @@ impl Inside {
         let bin_dir = env::var_os(BIN_DIR)?.into();
         Some(Self { run_dir, bin_dir })
     }
+
+    /// platform-gate's own image, as `hack/image` made it.
+    pub(crate) fn image(&self) -> PathBuf {
+        self.run_dir.join(IMAGE)
+    }
 }
 
 /// The outer program: its exit code is the inner one's.
@@ -55,6 +62,7 @@ pub(crate) fn run_isolated() -> Result<ExitCode> {
         .tempdir()
         .context("cannot create a folder for this run")?
         .keep();
+    build_image(&run_dir.join(IMAGE))?;
     let child = start_inner(&run_dir, &bin_dir)?;
     let result = wait_or_interrupt(child);
     cgroups::remove_of_run(&run_dir.join(LOGS))?;
@@ -91,6 +99,17 @@ fn build_tools() -> Result<PathBuf> {
     );
     let text = String::from_utf8(output.stdout).context("the folder of the tools is not UTF-8")?;
     Ok(text.trim().into())
+}
+
+fn build_image(file: &Path) -> Result<()> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("hack/image");
+    let status = Command::new(&script)
+        .arg(file)
+        .stdin(Stdio::null())
+        .status();
+    let status = status.with_context(|| format!("cannot run {}", script.display()))?;
+    ensure!(status.success(), "{} failed: see above", script.display());
+    Ok(())
 }
 
 fn start_inner(run_dir: &Path, bin_dir: &Path) -> Result<Child> {

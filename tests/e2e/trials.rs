@@ -1,7 +1,9 @@
 //! The trials, in the order they run. A trial is a function of the cluster; it makes a namespace of its own.
 
+mod install;
 mod nodes;
 mod outcomes;
+mod verdicts;
 
 use anyhow::Result;
 use libtest_mimic::{Failed, Trial};
@@ -36,6 +38,44 @@ const ALL: &[(&str, Run)] = &[
     (
         "the_real_node_runs_what_it_can_and_says_why_not",
         outcomes::the_real_node_runs_what_it_can_and_says_why_not,
+    ),
+    // From here on platform-gate is installed.
+    ("helm_installs_it", install::helm_installs_it),
+    ("the_story_is_told", verdicts::the_story_is_told),
+    (
+        "a_deployment_learns_it_from_its_replica_set",
+        verdicts::a_deployment_learns_it_from_its_replica_set,
+    ),
+    (
+        "wrong_platforms_are_rejected",
+        verdicts::wrong_platforms_are_rejected,
+    ),
+    (
+        "images_that_share_no_node_are_rejected",
+        verdicts::images_that_share_no_node_are_rejected,
+    ),
+    (
+        "what_cannot_be_looked_up_is_admitted_with_a_warning",
+        verdicts::what_cannot_be_looked_up_is_admitted_with_a_warning,
+    ),
+    (
+        "a_pod_that_may_land_wrong_is_warned",
+        verdicts::a_pod_that_may_land_wrong_is_warned,
+    ),
+    ("admitted_pods_run", verdicts::admitted_pods_run),
+    (
+        "verdicts_are_what_the_real_node_does",
+        verdicts::verdicts_are_what_the_real_node_does,
+    ),
+    ("the_audit_log_says_why", verdicts::the_audit_log_says_why),
+    (
+        "ephemeral_containers_and_image_updates_are_judged",
+        verdicts::ephemeral_containers_and_image_updates_are_judged,
+    ),
+    ("no_call_failed", install::no_call_failed),
+    (
+        "helm_uninstall_leaves_nothing_behind",
+        install::helm_uninstall_leaves_nothing_behind,
     ),
 ];
 

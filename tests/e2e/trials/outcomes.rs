@@ -11,6 +11,7 @@ use crate::pod::Pod;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// What becomes of a container on the real node.
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Outcome {
     /// Its program runs.
     Runs,

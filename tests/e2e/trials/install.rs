@@ -1,0 +1,177 @@
+//! Installing platform-gate with Helm as a user does, with our own image in real pods, and removing it again.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, REAL_NODE};
+use crate::pod::Pod;
+use crate::process::output;
+use crate::wait::until;
+
+const RELEASE: &str = "platform-gate";
+/// The release's namespace.
+pub(crate) const NAMESPACE: &str = "platform-gate";
+const MINUTE: Duration = Duration::from_secs(60);
+
+pub(crate) fn helm_installs_it(cluster: &Cluster) -> Result<()> {
+    push_image(cluster)?;
+    let values = values(cluster)?.to_string();
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/platform-gate");
+    let install = [
+        "install",
+        RELEASE,
+        chart,
+        "--namespace",
+        NAMESPACE,
+        "--create-namespace",
+    ];
+    let mut helm = cluster.command("helm");
+    helm.args(install).args(["--wait", "--timeout", "120s"]);
+    helm.args(["--values", &write_values(&values)?]);
+    output(&mut helm).map_err(|error| error.context(state_of_pods(cluster)))?;
+    let pods = cluster.kubectl.get(&["pods", "-n", NAMESPACE])?;
+    let pods = pods["items"].as_array().context("no pods")?;
+    ensure!(pods.len() == 2, "{} pods run", pods.len());
+    ensure!(
+        pods.iter().all(|pod| pod["spec"]["nodeName"] == REAL_NODE),
+        "they run on {REAL_NODE}"
+    );
+    is_enforced(cluster)
+}
+
+/// The pods are ready; the API server's own view of the Service may be some moments behind.
+fn is_enforced(cluster: &Cluster) -> Result<()> {
+    let namespace = cluster.kubectl.namespace("enforced")?;
+    let pod = Pod::new(namespace.name(), "wrong", "test/arm64-only:1")
+        .on_node(REAL_NODE)
+        .manifest();
+    until("the API server asks platform-gate", MINUTE / 6, || {
+        Ok(cluster.kubectl.rejects(&pod).ok().map(drop))
+    })
+}
+
+fn push_image(cluster: &Cluster) -> Result<()> {
+    let mut crane = cluster.command("crane");
+    output(crane.arg("push").arg(&cluster.image).arg(image(cluster))).map(drop)
+}
+
+fn image(cluster: &Cluster) -> String {
+    format!("{}/{}", cluster.registry.host(), repository())
+}
+
+fn repository() -> String {
+    format!("platform-gate/platform-gate:{}", env!("CARGO_PKG_VERSION"))
+}
+
+/// What the operator of this cluster would set: where images come from, and whom to trust.
+fn values(cluster: &Cluster) -> Result<Value> {
+    let ca = fs::read_to_string(cluster.registry.ca()).context("the registry's CA")?;
+    Ok(json!({
+        "image": {"registry": cluster.registry.host()},
+        "registryCA": {"bundles": {"registry.pem": ca}},
+        "settings": {
+            "registries": {
+                "docker.io": {"mirrors": [cluster.registry.url()]},
+                cluster.registry.host(): {"caFile": "/etc/platform-gate/ca/registry.pem"},
+            },
+        },
+    }))
+}
+
+fn write_values(values: &str) -> Result<String> {
+    let path = "/run/platform-gate/values.json";
+    fs::write(path, values).context(path)?;
+    Ok(path.to_owned())
+}
+
+fn state_of_pods(cluster: &Cluster) -> String {
+    let describe = cluster.kubectl.run(&["describe", "pods", "-n", NAMESPACE]);
+    let logs = cluster.kubectl.run(&[
+        "logs",
+        "-n",
+        NAMESPACE,
+        "-l",
+        "app.kubernetes.io/name=platform-gate",
+        "--tail=50",
+    ]);
+    let either = |result: Result<String>| result.unwrap_or_else(|error| format!("{error:#}"));
+    format!("{}\n{}", either(describe), either(logs))
+}
+
+/// What the API server counted: no call failed and none was skipped. A dead webhook exports nothing itself.
+pub(crate) fn no_call_failed(cluster: &Cluster) -> Result<()> {
+    let metrics = cluster.kubectl.run(&["get", "--raw", "/metrics"])?;
+    let ours = |line: &&str| line.contains("pods.platform-gate.io");
+    let lines: Vec<&str> = metrics.lines().filter(ours).collect();
+    let rejections = lines
+        .iter()
+        .filter(|line| line.starts_with("apiserver_admission_webhook_rejection_count"));
+    let (ours, failed): (Vec<&str>, Vec<&str>) =
+        rejections.partition(|line| line.contains("error_type=\"no_error\""));
+    ensure!(
+        !ours.is_empty(),
+        "the API server counted no rejection of ours"
+    );
+    ensure!(failed.is_empty(), "calls failed: {failed:#?}");
+    let opened: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with("apiserver_admission_webhook_fail_open_count"))
+        .collect();
+    ensure!(
+        opened.is_empty(),
+        "the API server admitted pods unasked: {opened:#?}"
+    );
+    Ok(())
+}
+
+/// Kinds of the release's objects.
+const CLUSTER_KINDS: &str = "validatingwebhookconfigurations,clusterroles,clusterrolebindings";
+const NAMESPACED_KINDS: &str = "deployments,replicasets,pods,services,endpointslices,configmaps,secrets,serviceaccounts,\
+                                roles,rolebindings,leases,poddisruptionbudgets";
+
+pub(crate) fn helm_uninstall_leaves_nothing_behind(cluster: &Cluster) -> Result<()> {
+    let mut helm = cluster.command("helm");
+    output(helm.args([
+        "uninstall",
+        RELEASE,
+        "--namespace",
+        NAMESPACE,
+        "--wait",
+        "--timeout",
+        "120s",
+    ]))?;
+    until("every object of the release is gone", MINUTE, || {
+        Ok(left_behind(cluster)?.is_empty().then_some(()))
+    })
+    .map_err(|error| error.context(format!("left behind: {:?}", left_behind(cluster))))?;
+    let namespace = cluster.kubectl.namespace("uninstalled")?;
+    let pod = Pod::new(namespace.name(), "wrong", "test/arm64-only:1").on_node(REAL_NODE);
+    cluster.kubectl.accepts(&pod.manifest()).map(drop)
+}
+
+/// What is left of the release: by its label in the whole cluster, and anything in its namespace that Kubernetes does
+/// not keep in every namespace.
+fn left_behind(cluster: &Cluster) -> Result<Vec<String>> {
+    let names = |arguments: &[&str]| -> Result<Vec<String>> {
+        let text = cluster
+            .kubectl
+            .run(&[&["get", "-o", "name"], arguments].concat())?;
+        Ok(text.lines().map(str::to_owned).collect())
+    };
+    let mut left = names(&[
+        CLUSTER_KINDS,
+        "-l",
+        "app.kubernetes.io/instance=platform-gate",
+    ])?;
+    left.extend(names(&[NAMESPACED_KINDS, "-n", NAMESPACE])?);
+    left.retain(|name| {
+        !matches!(
+            name.as_str(),
+            "configmap/kube-root-ca.crt" | "serviceaccount/default"
+        )
+    });
+    Ok(left)
+}
