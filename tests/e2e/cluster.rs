@@ -73,7 +73,7 @@ impl Cluster {
         host::add_addresses()?;
         let keys = Keys::create(&layout)?;
 
-        let etcd = control_plane::start_etcd(&layout)?;
+        let etcd = step("etcd", || control_plane::start_etcd(&layout))?;
         let mut api_server = control_plane::start_api_server(&layout, &keys)?;
         let registry = step("registry, with its images", || {
             let registry = Registry::start(&layout)?;
@@ -84,7 +84,7 @@ impl Cluster {
             real_node::start_containerd(&layout, &registry)
         })?;
         let kubectl = Kubectl::new(&layout, &keys.admin_kubeconfig);
-        step("etcd and API server", || {
+        step("API server", || {
             wait_for_api_server(&kubectl, &mut api_server)
         })?;
 

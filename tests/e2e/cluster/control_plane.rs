@@ -1,7 +1,9 @@
 //! etcd, the API server, the controller manager and the scheduler.
 
 use std::fs;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -9,8 +11,10 @@ use serde_json::Value;
 use super::layout::{KUBERNETES_SERVICE, Layout, NODE_ADDRESS, SERVICE_RANGE};
 use super::pki::{Authority, Identity, ServiceAccountKeys};
 use crate::process::Process;
+use crate::wait::until;
 
 const ETCD: &str = "http://127.0.0.1:2379";
+const ETCD_ADDRESS: &str = "127.0.0.1:2379";
 
 /// What each request on an object leaves in the audit log: one line with the admission annotations.
 const AUDIT_POLICY: &str = "
@@ -77,10 +81,15 @@ pub(crate) fn start_etcd(layout: &Layout) -> Result<Process> {
             // Nothing of a run outlives it.
             "--unsafe-no-fsync",
         ]);
-    Process::start("etcd", &layout.logs, &mut command)
+    let mut process = Process::start("etcd", &layout.logs, &mut command)?;
+    until("etcd answers", Duration::from_secs(30), || {
+        process.check_running()?;
+        Ok(TcpStream::connect(ETCD_ADDRESS).is_ok().then_some(()))
+    })?;
+    Ok(process)
 }
 
-/// Starts the API server; it waits for etcd by itself.
+/// Starts the API server.
 pub(crate) fn start_api_server(layout: &Layout, keys: &Keys) -> Result<Process> {
     let policy = layout.write("audit-policy.yaml", AUDIT_POLICY)?;
     let mut command = layout.command("kube-apiserver");

@@ -1,5 +1,6 @@
 //! The nodes this machine cannot be: Node objects that look as a kubelet of that platform would have made them, kept
-//! Ready by kwok. Pods bound to them never run; the scheduler and platform-gate cannot tell the difference.
+//! Ready by kwok. The scheduler and platform-gate cannot tell the difference. A pod bound to one of them is called
+//! Running at once, whatever its image is: nothing is pulled.
 
 use anyhow::Result;
 use serde_json::{Value, json};
