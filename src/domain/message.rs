@@ -26,24 +26,22 @@ pub struct Message {
 /// Puts a decision into words.
 #[must_use]
 pub fn describe(assessment: &Assessment<'_>, decision: &Decision) -> Message {
-    let text = match &decision.outcome {
+    let mut sentences = match &decision.outcome {
         Outcome::Runs => return Message::default(),
         Outcome::Nowhere => nowhere(assessment),
         Outcome::MayLandWrong(_) => may_land_wrong(assessment),
-        Outcome::Unknown(_) => unknown(assessment),
-        Outcome::NoCandidate => no_candidate(assessment),
+        Outcome::Unknown(_) => vec![unknown(assessment)],
+        Outcome::NoCandidate => vec![no_candidate(assessment)],
     };
-    let mut warnings = vec![text.clone()];
-    if decision.outcome != Outcome::Nowhere {
-        warnings.extend(
-            unknown_images(assessment)
-                .into_iter()
-                .filter(|warning| *warning != text),
-        );
-    }
+    let text = sentences.join(" ");
+    let more = unknown_images(assessment);
+    sentences.extend(
+        more.into_iter()
+            .filter(|warning| !text.contains(warning.as_str())),
+    );
     Message {
         text,
-        warnings,
+        warnings: sentences,
         causes: causes(assessment),
     }
 }
@@ -68,7 +66,7 @@ pub fn explain_on(
 }
 
 /// The denial: no candidate node can run the pod.
-fn nowhere(assessment: &Assessment<'_>) -> String {
+fn nowhere(assessment: &Assessment<'_>) -> Vec<String> {
     let culprit = (0..assessment.images.len()).find(|at| {
         assessment
             .candidates()
@@ -89,10 +87,11 @@ fn nowhere(assessment: &Assessment<'_>) -> String {
         .into_iter()
         .chain([other_cure])
         .collect();
-    format!(
-        "{fact} The pod can only land on {nodes}. To fix it, {}.",
-        cures.join(", or ")
-    )
+    vec![
+        fact,
+        format!("The pod can only land on {nodes}."),
+        format!("To fix it, {}.", cures.join(", or ")),
+    ]
 }
 
 fn is_in_the_way(group: &GroupVerdict, image: usize) -> bool {
@@ -182,26 +181,35 @@ fn selector_for<'a>(
     Some((selector, nodes))
 }
 
-/// Some candidates run the pod and some do not.
-fn may_land_wrong(assessment: &Assessment<'_>) -> String {
+/// Some candidates run the pod and some do not: the cure first, since a warning may be cut.
+fn may_land_wrong(assessment: &Assessment<'_>) -> Vec<String> {
     let wrong = assessment
         .candidates()
         .filter(|group| group.joint == Joint::CannotRun);
+    let count = |groups: &mut dyn Iterator<Item = &GroupVerdict>| -> u64 {
+        groups.map(|group| group.group.candidates).sum()
+    };
+    let (wrong_nodes, all_nodes) = (
+        count(&mut wrong.clone()),
+        count(&mut assessment.candidates()),
+    );
     let Some(group) = wrong.clone().max_by_key(|group| group.group.candidates) else {
-        return String::new();
+        return Vec::new();
     };
     let at = (0..assessment.images.len())
         .find(|at| is_in_the_way(group, *at))
         .unwrap_or_default();
     let image = phrase::image(&assessment.images[at]);
-    let fact = format!(
-        "this pod may land on {} that cannot run {image}",
-        phrase::nodes(wrong)
-    );
-    match selector_for(assessment.candidates(), |group| group.group.candidates) {
-        Some((selector, _)) => format!("{fact}: add {selector}"),
-        None => fact,
-    }
+    let fact =
+        format!("{wrong_nodes} of the {all_nodes} nodes this pod may land on cannot run {image}");
+    let cure = selector_for(assessment.candidates(), |group| group.group.candidates);
+    let cure = cure
+        .map(|(selector, _)| format!(": add {selector}"))
+        .unwrap_or_default();
+    vec![
+        format!("{fact}{cure}."),
+        format!("They are {}.", phrase::nodes(wrong)),
+    ]
 }
 
 /// Nothing proves that the pod cannot run, and something is not known.

@@ -128,7 +128,10 @@ fn a_pod_that_may_land_wrong_is_told_the_selector() {
         "2x linux/amd64, 4x windows/amd64:10.0.17763",
         &["web=nginx: linux/amd64"],
     );
-    insta::assert_snapshot!(message.warnings.join("\n"), @r#"this pod may land on 4 nodes windows/amd64 10.0.17763 (Windows Server 2019) that cannot run container "web" (image nginx): add nodeSelector: {kubernetes.io/os: linux}"#);
+    insta::assert_snapshot!(message.warnings.join("\n"), @r#"
+    4 of the 6 nodes this pod may land on cannot run container "web" (image nginx): add nodeSelector: {kubernetes.io/os: linux}.
+    They are 4 nodes windows/amd64 10.0.17763 (Windows Server 2019).
+    "#);
 }
 
 #[test]

@@ -141,7 +141,7 @@ pub(crate) fn wrong_platforms_are_rejected(cluster: &Cluster) -> Result<()> {
         &["no matching manifest for linux/arm64", "linux/amd64"],
     )?;
     let ltsc2022_on_2025 =
-        pod(&namespace, "golang:golang-windowsservercore-ltsc2022").on_node("windows-2025");
+        pod(&namespace, "golang:windowsservercore-ltsc2022").on_node("windows-2025");
     admitted(kubectl, &ltsc2022_on_2025)
 }
 
@@ -192,7 +192,7 @@ pub(crate) fn a_pod_that_may_land_wrong_is_warned(cluster: &Cluster) -> Result<(
     let kubectl = &cluster.kubectl;
     let namespace = kubectl.namespace("may-land-wrong")?;
     let words = [
-        "may land on",
+        "nodes this pod may land on cannot run",
         "windows/amd64 10.0.17763",
         "add nodeSelector: {kubernetes.io/os: linux}",
     ];
