@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args as ClapArgs;
@@ -36,6 +37,9 @@ pub(super) struct Args {
     /// Address of /livez, /readyz and /metrics (plain HTTP)
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     metrics_listen: SocketAddr,
+    /// Go on serving for so many seconds after SIGTERM, while API servers learn of it
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    drain_delay: u64,
     #[command(flatten)]
     registries: RegistryArgs,
 }
@@ -56,6 +60,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let options = Options {
         listen: args.listen,
         metrics_listen: args.metrics_listen,
+        drain_delay: Duration::from_secs(args.drain_delay),
         ..Options::default()
     };
     let shared = Shared::default();
