@@ -14,7 +14,6 @@ use super::{Exit, logging};
 use crate::certificate::{CertificateError, Pair};
 use crate::cluster::{Freshness, certificate, client, nodes};
 use crate::config::{self, CertificateSettings, Settings};
-use crate::domain::inventory::Inventory;
 use crate::gate::Gate;
 use crate::registry::{EgressPolicy, Registry};
 use crate::webhook::{Options, Server, Shared};
@@ -87,9 +86,7 @@ fn without_cluster(
     settings: &Settings,
     shared: &Shared,
 ) -> anyhow::Result<Arc<Gate>> {
-    let inventory: Inventory = config::parse_nodes(path, &config::read(path)?)?
-        .into_iter()
-        .collect();
+    let nodes = config::parse_nodes(path, &config::read(path)?)?;
     let registry = Registry::new(args.registries.settings(settings, EgressPolicy::Cli)?)?;
     let names = [
         "localhost".to_owned(),
@@ -99,13 +96,10 @@ fn without_cluster(
     ];
     let issued = crate::certificate::issue(&names, std::time::SystemTime::now())?;
     shared.certificate.replace(&issued.leaf)?;
-    tracing::info!(nodes = inventory.len(), file = %path.display(), "nodes are read");
-    Ok(Arc::new(Gate::new(
-        inventory,
-        registry,
-        settings.policy,
-        None,
-    )))
+    tracing::info!(nodes = nodes.len(), file = %path.display(), "nodes are read");
+    let gate = Gate::new(settings.rules.clone(), registry, None);
+    gate.update(|inventory| inventory.replace_all(nodes));
+    Ok(Arc::new(gate))
 }
 
 /// Nodes from a watch, the certificate from the chart's Secret.
@@ -121,13 +115,11 @@ async fn on_cluster(
     let kept = certificate_settings(names, namespace.clone())?;
     let egress = EgressPolicy::Cluster { denied: Vec::new() };
     let registry = Registry::new(args.registries.settings(settings, egress)?)?;
-    let gate = Arc::new(Gate::new(
-        std::iter::empty().collect(),
-        registry,
-        settings.policy,
-        namespace,
-    ));
     let freshness = Freshness::default();
+    let age = freshness.clone();
+    let gate =
+        Gate::new(settings.rules.clone(), registry, namespace).with_node_age(move || age.age());
+    let gate = Arc::new(gate);
     let client = client::connect(&freshness).await?;
     shared.metrics.read_node_age_from(move || freshness.age());
     keep_certificate(client.clone(), kept, shared);
@@ -174,7 +166,7 @@ fn watch_nodes(client: kube::Client, gate: &Arc<Gate>, shared: &Shared) {
     shared.readiness.lost("nodes");
     let on_event = move |event: nodes::NodeEvent| {
         gate.update(|inventory| match event {
-            nodes::NodeEvent::Restarted(nodes) => *inventory = nodes.into_iter().collect(),
+            nodes::NodeEvent::Restarted(nodes) => inventory.replace_all(nodes),
             nodes::NodeEvent::Applied(node) => inventory.apply(node),
             nodes::NodeEvent::Deleted(name) => inventory.remove(&name),
         });
