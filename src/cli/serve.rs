@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::registry_args::RegistryArgs;
 use super::{Exit, logging};
 use crate::certificate::{CertificateError, Pair};
-use crate::cluster::{Freshness, certificate, client, nodes};
+use crate::cluster::{Freshness, certificate, client, nodes, runtime_classes};
 use crate::config::{self, CertificateSettings, Settings};
 use crate::gate::Gate;
 use crate::registry::{EgressPolicy, Registry};
@@ -123,7 +123,8 @@ async fn on_cluster(
     let client = client::connect(&freshness).await?;
     shared.metrics.read_node_age_from(move || freshness.age());
     keep_certificate(client.clone(), kept, shared);
-    watch_nodes(client, &gate, shared);
+    watch_nodes(client.clone(), &gate, shared);
+    watch_runtime_classes(client, &gate);
     Ok(gate)
 }
 
@@ -173,6 +174,12 @@ fn watch_nodes(client: kube::Client, gate: &Arc<Gate>, shared: &Shared) {
         shared.readiness.met("nodes");
     };
     tokio::spawn(nodes::watch_nodes(client, on_event));
+}
+
+fn watch_runtime_classes(client: kube::Client, gate: &Arc<Gate>) {
+    let gate = Arc::clone(gate);
+    let on_change = move |classes| gate.set_runtime_classes(classes);
+    tokio::spawn(runtime_classes::watch_runtime_classes(client, on_change));
 }
 
 /// Completes on SIGTERM, as the kubelet sends it, and on Ctrl-C.
