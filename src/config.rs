@@ -92,7 +92,12 @@ impl Settings {
         let settings = Self {
             rules: Rules {
                 policy,
-                nodes: nodes::rules(raw.agent_taints, raw.node_overrides, &mut mistakes),
+                nodes: nodes::rules(
+                    raw.agent_taints,
+                    raw.node_overrides,
+                    raw.pools,
+                    &mut mistakes,
+                ),
                 handlers: raw.runtime_handlers.into(),
                 exempt_images: raw
                     .exempt_images

@@ -147,7 +147,7 @@ impl Gate {
             .iter_mut()
             .filter(|verdict| verdict.group.candidates < verdict.group.nodes)
         {
-            verdict.excluded = inventory.exclusions(spec, &verdict.group.platform);
+            verdict.excluded = inventory.exclusions(spec, &verdict.group);
         }
     }
 

@@ -21,6 +21,7 @@ pub(super) struct Settings {
     pub(super) runtime_handlers: RuntimeHandlers,
     pub(super) node_overrides: Vec<NodeOverride>,
     pub(super) agent_taints: Option<Vec<String>>,
+    pub(super) pools: Vec<Pool>,
     pub(super) registries: BTreeMap<String, Registry>,
     pub(super) certificate: Option<Certificate>,
 }
@@ -68,6 +69,30 @@ pub(super) struct NodeOverride {
     pub(super) runtime: Option<String>,
     pub(super) emulates: Vec<String>,
     pub(super) arm_variant: Option<String>,
+}
+
+/// Nodes that an autoscaler may make.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Pool {
+    pub(super) name: String,
+    pub(super) os: String,
+    pub(super) architecture: String,
+    pub(super) windows_build: Option<String>,
+    #[serde(default)]
+    pub(super) labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) taints: Vec<PoolTaint>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PoolTaint {
+    pub(super) key: String,
+    #[serde(default)]
+    pub(super) value: String,
+    #[serde(default)]
+    pub(super) effect: String,
 }
 
 #[derive(Debug, Default, Deserialize)]

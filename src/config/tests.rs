@@ -34,6 +34,8 @@ nodeOverrides:
   emulates: [x86_64]
   armVariant: v6
 agentTaints: [example.com/starting]
+pools:
+- {name: win, os: windows, architecture: amd64, windowsBuild: 10.0.20348, taints: [{key: os, value: windows, effect: NoSchedule}]}
 certificate:
   mode: self-managed
   secretName: platform-gate-tls
@@ -62,6 +64,15 @@ certificate:
     assert_eq!(
         (known.emulates.join(" "), known.variant.as_deref()),
         ("amd64".to_owned(), Some("v6"))
+    );
+    let pool = &settings.rules.nodes.pools[0];
+    assert_eq!(
+        crate::domain::node::NodePlatform::of(pool).describe(),
+        "windows/amd64 10.0.20348"
+    );
+    assert_eq!(
+        pool.metadata.labels["node.kubernetes.io/windows-build"],
+        "10.0.20348"
     );
     assert_eq!(settings.rules.nodes.agent_taints, ["example.com/starting"]);
     assert_eq!(
@@ -100,6 +111,18 @@ fn mistakes_name_the_line_or_the_field() {
                 "nodeOverrides[0].runtime",
                 "nodeOverrides[0].armVariant",
                 "v5",
+            ],
+        ),
+        (
+            "pools:\n- {name: a, os: mac, architecture: ''}\n- {name: a, os: linux, architecture: arm64, windowsBuild: '7', taints: [{key: x}]}\n",
+            vec![
+                "5 mistake(s)",
+                "pools[0].os",
+                "pools[0].architecture",
+                "pools[1].name",
+                "declared twice",
+                "pools[1].windowsBuild",
+                "pools[1].taints[0].effect",
             ],
         ),
         (

@@ -61,6 +61,7 @@ impl Slot {
 #[derive(Debug)]
 struct PlatformNodes {
     platform: Arc<NodePlatform>,
+    are_pools: bool,
     nodes: Nodes,
 }
 
@@ -72,6 +73,8 @@ pub struct NodeRules {
     pub agent_taints: Vec<String>,
     /// Corrections of what nodes report.
     pub overrides: Vec<NodeOverride>,
+    /// Pools that an autoscaler may grow from nothing: each as the Node that would join.
+    pub pools: Vec<Node>,
 }
 
 impl Default for NodeRules {
@@ -80,6 +83,7 @@ impl Default for NodeRules {
         Self {
             agent_taints,
             overrides: Vec::new(),
+            pools: Vec::new(),
         }
     }
 }
@@ -89,6 +93,8 @@ impl Default for NodeRules {
 pub struct NodeGroup {
     /// What the nodes are.
     pub platform: Arc<NodePlatform>,
+    /// Whether these are declared pools instead of nodes.
+    pub are_pools: bool,
     /// How many of them the pod may land on.
     pub candidates: u64,
     /// How many there are in all.
@@ -99,13 +105,18 @@ pub struct NodeGroup {
 }
 
 impl Inventory {
-    /// An empty inventory.
+    /// An inventory of no nodes, declared pools apart.
     #[must_use]
     pub fn new(rules: NodeRules) -> Self {
-        Self {
+        let pools = rules.pools.clone();
+        let mut inventory = Self {
             rules,
             ..Self::default()
-        }
+        };
+        pools
+            .into_iter()
+            .for_each(|pool| inventory.insert(pool, true));
+        inventory
     }
 
     /// Forgets all nodes and takes these.
@@ -118,7 +129,7 @@ impl Inventory {
         nodes.into_iter().for_each(|node| self.apply(node));
     }
 
-    /// How many nodes there are.
+    /// How many nodes and declared pools there are.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.all.len()
@@ -156,6 +167,10 @@ impl Inventory {
     /// Adds a node, or replaces the one of that name.
     pub fn apply(&mut self, node: Node) {
         self.remove(&node.metadata.name);
+        self.insert(node, false);
+    }
+
+    fn insert(&mut self, node: Node, is_pool: bool) {
         let id = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("fewer than four billion nodes")
@@ -185,6 +200,7 @@ impl Inventory {
             node,
             taints,
             is_young: young_until.is_some(),
+            is_pool,
             platform,
         });
     }
@@ -213,19 +229,20 @@ impl Inventory {
         self.now.filter(|now| until > *now).map(|_| until)
     }
 
-    fn intern(&mut self, platform: NodePlatform, id: u32) -> Arc<NodePlatform> {
-        if let Some(group) = self
-            .platforms
-            .iter_mut()
-            .find(|group| *group.platform == platform)
-        {
+    fn intern(&mut self, platform: NodePlatform, are_pools: bool, id: u32) -> Arc<NodePlatform> {
+        let same = |group: &&mut PlatformNodes| {
+            *group.platform == platform && group.are_pools == are_pools
+        };
+        if let Some(group) = self.platforms.iter_mut().find(same) {
             group.nodes.insert(id);
             return Arc::clone(&group.platform);
         }
         let platform = Arc::new(platform);
+        let nodes = Nodes::from_iter([id]);
         self.platforms.push(PlatformNodes {
             platform: Arc::clone(&platform),
-            nodes: Nodes::from_iter([id]),
+            are_pools,
+            nodes,
         });
         platform
     }
@@ -239,29 +256,25 @@ impl Inventory {
             let refused = !candidates.is_empty() && placement::is_other_os(pod, &group.platform);
             NodeGroup {
                 platform: Arc::clone(&group.platform),
+                are_pools: group.are_pools,
                 candidates: if refused { 0 } else { count },
                 nodes: group.nodes.len(),
                 refused_by_os: if refused { count } else { 0 },
             }
         };
         let mut groups: Vec<NodeGroup> = self.platforms.iter().map(group).collect();
-        groups.sort_by(|a, b| a.platform.cmp(&b.platform));
+        groups.sort_by(|a, b| (&a.platform, a.are_pools).cmp(&(&b.platform, b.are_pools)));
         groups
     }
 
     /// Why the nodes of a platform that are no candidates are none: each reason with the number of nodes that it
     /// keeps away, the most frequent first. It asks some of the nodes one by one, so it is for messages only.
     #[must_use]
-    pub fn exclusions(
-        &self,
-        pod: &PodSpec<'_>,
-        platform: &NodePlatform,
-    ) -> Vec<(Exclusion, usize)> {
-        let Some(group) = self
-            .platforms
-            .iter()
-            .find(|group| *group.platform == *platform)
-        else {
+    pub fn exclusions(&self, pod: &PodSpec<'_>, of: &NodeGroup) -> Vec<(Exclusion, usize)> {
+        let is_it = |group: &&PlatformNodes| {
+            group.platform == of.platform && group.are_pools == of.are_pools
+        };
+        let Some(group) = self.platforms.iter().find(is_it) else {
             return Vec::new();
         };
         let mut counts: HashMap<Exclusion, usize> = HashMap::new();

@@ -199,7 +199,7 @@ fn left_out(assessment: &Assessment<'_>) -> Option<String> {
     {
         let nodes = phrase::count(
             verdict.group.nodes - verdict.group.candidates,
-            &verdict.group.platform,
+            &verdict.group,
         );
         let reason = &verdict.excluded[0].0;
         match reasons.iter_mut().find(|(known, _)| *known == reason) {

@@ -129,7 +129,7 @@ fn groups_count_nodes_and_candidates() {
     inventory.remove("c");
     inventory.remove("never seen");
     assert_eq!(counts(&inventory), [linux]);
-    let excluded = inventory.exclusions(&pod, &inventory.groups(&pod)[0].platform);
+    let excluded = inventory.exclusions(&pod, &inventory.groups(&pod)[0]);
     assert_eq!(excluded, [(Exclusion::NodeSelector, 1)]);
 }
 
@@ -179,4 +179,30 @@ fn spec_os_narrows_what_it_does_not_steer() {
         .map(|group| (group.candidates, group.refused_by_os))
         .collect();
     assert_eq!(counts, [(1, 0), (0, 1)]);
+}
+
+#[test]
+fn declared_pools_count_beside_nodes_and_outlive_them() {
+    let node = |name: &str| -> Node {
+        let json = format!(
+            r#"{{"metadata":{{"name":"{name}"}},"status":{{"nodeInfo":{{"operatingSystem":"linux","architecture":"amd64"}}}}}}"#
+        );
+        serde_json::from_str(&json).unwrap()
+    };
+    let rules = NodeRules {
+        pools: vec![node("big")],
+        ..NodeRules::default()
+    };
+    let mut inventory = Inventory::new(rules);
+    inventory.replace_all(vec![node("a"), node("b")]);
+    let groups = |inventory: &Inventory| -> Vec<_> {
+        inventory
+            .groups(&PodSpec::default())
+            .iter()
+            .map(|group| (group.are_pools, group.nodes))
+            .collect()
+    };
+    assert_eq!(groups(&inventory), [(false, 2), (true, 1)]);
+    inventory.replace_all(Vec::new());
+    assert_eq!(groups(&inventory), [(true, 1)]);
 }

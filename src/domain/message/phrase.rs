@@ -1,6 +1,7 @@
 //! Parts of sentences: an image, what it offers, nodes in condensed form, and the runtime's own words for a cause.
 
 use crate::domain::decision::{GroupVerdict, ResolvedImage};
+use crate::domain::inventory::NodeGroup;
 use crate::domain::node::{NodePlatform, Taint};
 use crate::domain::verdict::{Cause, Doubt, Verdict};
 use crate::domain::windows::WindowsVersion;
@@ -103,10 +104,15 @@ pub(super) fn too_new(group: &GroupVerdict, resolved: &ResolvedImage<'_>) -> Str
     }
 }
 
-/// `2 nodes linux/amd64`.
-pub(super) fn count(nodes: u64, platform: &NodePlatform) -> String {
-    let plural = if nodes == 1 { "node" } else { "nodes" };
-    format!("{nodes} {plural} {}", platform.describe())
+/// `2 nodes linux/amd64`, `1 declared pool windows/amd64 10.0.20348`.
+pub(super) fn count(nodes: u64, group: &NodeGroup) -> String {
+    let noun = match (group.are_pools, nodes) {
+        (false, 1) => "node",
+        (false, _) => "nodes",
+        (true, 1) => "declared pool",
+        (true, _) => "declared pools",
+    };
+    format!("{nodes} {noun} {}", group.platform.describe())
 }
 
 /// `2 nodes linux/amd64, 1 node windows/amd64 10.0.14393 (Windows Server 2016)`.
@@ -117,7 +123,7 @@ pub(super) fn nodes<'a>(groups: impl Iterator<Item = &'a GroupVerdict>) -> Strin
         let product = product
             .map(|product| format!(" ({product})"))
             .unwrap_or_default();
-        format!("{}{product}", count(group.candidates, &group.platform))
+        format!("{}{product}", count(group.candidates, group))
     });
     // The same platform under two runtimes reads alike; such groups are rare enough to stay apart.
     words.collect::<Vec<_>>().join(", ")
