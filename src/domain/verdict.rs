@@ -203,6 +203,35 @@ impl Verdict {
 /// Judges an image on a node (SEMANTICS section 8).
 #[must_use]
 pub fn judge(node: &NodePlatform, usage: ImageUse, content: &ImageContent) -> Verdict {
+    let verdict = judge_as_stated(node, usage, content);
+    match (verdict, at_best(node)) {
+        (Verdict::CannotRun(_), Some((best, doubt))) => {
+            match judge_as_stated(&best, usage, content) {
+                Verdict::CannotRun(_) => verdict,
+                Verdict::Runs { .. } | Verdict::Unknown(_) => Verdict::Unknown(doubt),
+            }
+        }
+        _ => verdict,
+    }
+}
+
+/// The most capable CPU that a node may have, where the runtime knows it and we do not, and what that leaves open:
+/// an Arm node may be v8 (rule 15), and Docker asks for the CPU's own level (rule 10).
+fn at_best(node: &NodePlatform) -> Option<(NodePlatform, Doubt)> {
+    let (variant, doubt) = match (node.architecture.as_str(), node.runtime) {
+        ("arm", _) => ("v8", Doubt::ArmVariant),
+        ("amd64", Some(Runtime::Docker)) => ("v4", Doubt::CpuLevel),
+        ("arm64", Some(Runtime::Docker)) => ("v9.7", Doubt::CpuLevel),
+        _ => return None,
+    };
+    let best = || NodePlatform {
+        variant: Some(variant.to_owned()),
+        ..node.clone()
+    };
+    node.variant.is_none().then(|| (best(), doubt))
+}
+
+fn judge_as_stated(node: &NodePlatform, usage: ImageUse, content: &ImageContent) -> Verdict {
     if usage.wasm {
         return Verdict::Unknown(Doubt::Wasm);
     }
@@ -235,7 +264,11 @@ fn judge_index(node: &NodePlatform, usage: ImageUse, index: &ImageIndex) -> Verd
             });
             agree(old, new)
         }
-        Some(Runtime::Docker) => containerd::judge(&containerd::Picker::docker(node, usage), index),
+        // containerd's list without its transfer service (SEMANTICS section 7).
+        Some(Runtime::Docker) => by(Containerd {
+            library: Library::Rc5,
+            transfer: false,
+        }),
         Some(Runtime::CriO) => crio::judge(node, index),
     }
 }

@@ -7,6 +7,7 @@
 
 mod cli;
 mod cluster;
+mod differential;
 mod platform_vectors;
 mod registry;
 mod support;

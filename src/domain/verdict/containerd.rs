@@ -5,7 +5,8 @@ use std::cmp::Reverse;
 
 use crate::domain::image::{EntryContent, EntryPlatform, ImageIndex, IndexEntry};
 use crate::domain::node::NodePlatform;
-use crate::domain::runtime::{Containerd, Library};
+use crate::domain::platform::Platform;
+use crate::domain::runtime::Containerd;
 use crate::domain::windows::WindowsVersion;
 
 use super::accept::{rank, rank_on_arm64_without_minors};
@@ -17,30 +18,11 @@ pub(super) struct Picker<'a> {
     node: &'a NodePlatform,
     usage: ImageUse,
     rules: Containerd,
-    docker: bool,
 }
 
 impl<'a> Picker<'a> {
     pub(super) fn new(node: &'a NodePlatform, usage: ImageUse, rules: Containerd) -> Self {
-        Self {
-            node,
-            usage,
-            rules,
-            docker: false,
-        }
-    }
-
-    /// Docker engine: containerd's list, a CPU level that we do not know, no transfer service (SEMANTICS section 7).
-    pub(super) fn docker(node: &'a NodePlatform, usage: ImageUse) -> Self {
-        Self {
-            node,
-            usage,
-            rules: Containerd {
-                library: Library::Rc5,
-                transfer: false,
-            },
-            docker: true,
-        }
+        Self { node, usage, rules }
     }
 
     /// How well a platform fits, 0 best; `None` if it does not (rules 5 and 6).
@@ -97,6 +79,10 @@ impl<'a> Picker<'a> {
         self.usage.isolation == Isolation::HyperV && self.usage.guest_pull
     }
 
+    fn is_of_unknown_version(&self) -> bool {
+        self.node.is_windows() && self.node.windows.is_none()
+    }
+
     /// Whether a fallback entry is 32-bit Arm on an arm64 node.
     fn is_aarch32(&self, platform: &EntryPlatform) -> bool {
         self.node.architecture == "arm64" && platform.normal.architecture == "arm"
@@ -115,36 +101,41 @@ fn version(platform: &EntryPlatform) -> Option<&str> {
 /// Judges an index: the first entry that survives filter and sort is taken, and no other is tried (SEMANTICS 1.4).
 pub(super) fn judge(picker: &Picker<'_>, index: &ImageIndex) -> Verdict {
     match best_entry(picker, index) {
-        Some((position, entry, platform, rank)) => {
-            judge_entry(picker, index, (position, entry, platform, rank))
+        Some(best) if picker.is_of_unknown_version() && version(best.2).is_some() => {
+            judge_on_unknown_version(picker, index)
         }
-        None => match index
-            .manifests
-            .iter()
-            .enumerate()
-            .find(|(_, entry)| entry.platform.is_none())
-        {
-            Some((position, entry)) => judge_platformless(picker, position, &entry.content),
-            None => judge_near_miss(picker, index),
-        },
+        Some(best) => judge_taken(picker, best),
+        None => judge_without_fit(picker, index),
+    }
+}
+
+/// No entry with a platform fits: the first without one is taken (rule 9).
+fn judge_without_fit(picker: &Picker<'_>, index: &ImageIndex) -> Verdict {
+    let mut entries = index.manifests.iter().enumerate();
+    match entries.find(|(_, entry)| entry.platform.is_none()) {
+        Some((position, entry)) => judge_platformless(picker, position, &entry.content),
+        None => judge_near_miss(
+            picker,
+            index.manifests.iter().filter_map(|e| e.platform.as_ref()),
+        ),
     }
 }
 
 type Best<'a> = (usize, &'a IndexEntry, &'a EntryPlatform, u8);
 
+fn usable<'a>(picker: &Picker<'_>, index: &'a ImageIndex) -> impl Iterator<Item = Best<'a>> {
+    let fitting = |(position, entry): (usize, &'a IndexEntry)| {
+        let platform = entry.platform.as_ref().filter(|_| !is_ignored(entry))?;
+        Some((position, entry, platform, picker.fit(platform)?))
+    };
+    index.manifests.iter().enumerate().filter_map(fitting)
+}
+
 fn best_entry<'a>(picker: &Picker<'_>, index: &'a ImageIndex) -> Option<Best<'a>> {
     let by_version = picker.node.is_windows() && !picker.rules.library.windows_uses_fallback_list();
-    let usable = index
-        .manifests
-        .iter()
-        .enumerate()
-        .filter_map(|(position, entry)| {
-            let platform = entry.platform.as_ref().filter(|_| !is_ignored(entry))?;
-            Some((position, entry, platform, picker.fit(platform)?))
-        });
     // `min_by_key` keeps the first of equals, as containerd's stable sort does. Windows versions are compared as
     // text, the greatest first (SEMANTICS 1.4).
-    usable.min_by_key(|(_, _, platform, rank)| {
+    usable(picker, index).min_by_key(|(_, _, platform, rank)| {
         (
             *rank,
             Reverse(if by_version {
@@ -156,22 +147,44 @@ fn best_entry<'a>(picker: &Picker<'_>, index: &'a ImageIndex) -> Option<Best<'a>
     })
 }
 
-fn judge_entry(picker: &Picker<'_>, index: &ImageIndex, best: Best<'_>) -> Verdict {
-    let (position, entry, platform, rank) = best;
-    if rank > 0 {
-        if picker.rules.transfer {
-            return Verdict::Unknown(Doubt::FallbackOnly);
-        }
-        if picker.is_aarch32(platform) {
-            return Verdict::Unknown(Doubt::Aarch32);
-        }
-    }
-    match &entry.content {
+/// The verdict on an entry once it is the one that is taken. What cannot run inside it cannot run by any pull.
+fn judge_taken(picker: &Picker<'_>, (position, entry, platform, rank): Best<'_>) -> Verdict {
+    let verdict = match &entry.content {
         EntryContent::Index(nested) => inside(judge(picker, nested), position),
         EntryContent::Failed(failure) => Verdict::Unknown(Doubt::Lookup(*failure)),
         EntryContent::Unread | EntryContent::Manifest(_) => {
-            judge_windows(picker, index, position, platform)
+            judge_revision(picker, position, platform)
         }
+    };
+    match verdict {
+        Verdict::CannotRun(_) => verdict,
+        _ if rank > 0 && picker.rules.transfer => Verdict::Unknown(Doubt::FallbackOnly),
+        // A nested index has judged the image that it leads to.
+        _ if matches!(entry.content, EntryContent::Index(_)) => verdict,
+        _ if picker.is_aarch32(platform) => Verdict::Unknown(Doubt::Aarch32),
+        _ => verdict,
+    }
+}
+
+/// A Windows node of unknown version may take any entry that fits but for its version, and where each has one, none
+/// of them (rule 14).
+fn judge_on_unknown_version(picker: &Picker<'_>, index: &ImageIndex) -> Verdict {
+    let (versioned, unversioned): (Vec<_>, Vec<_>) =
+        usable(picker, index).partition(|entry| version(entry.2).is_some());
+    let taken = |entry| judge_taken(picker, entry);
+    // The first of the best ranked: the rest of those without a version never have their turn.
+    let unversioned = unversioned.into_iter().min_by_key(|entry| entry.3);
+    let worst = unversioned.map_or(u8::MAX, |entry| entry.3);
+    let versioned = versioned.into_iter().filter(|entry| entry.3 <= worst);
+    let on_none = unversioned.map_or_else(|| judge_without_fit(picker, index), taken);
+    let verdicts: Vec<Verdict> = versioned.map(taken).collect();
+    match verdicts
+        .iter()
+        .all(|verdict| verdict.kind() == on_none.kind())
+    {
+        true if matches!(on_none, Verdict::Runs { .. }) => on_none,
+        true => verdicts[0],
+        false => Verdict::Unknown(Doubt::NodeVersion),
     }
 }
 
@@ -185,42 +198,20 @@ fn inside(verdict: Verdict, position: usize) -> Verdict {
     }
 }
 
-/// What the version rule leaves open: a node of unknown version (rule 14), the revision of 2016 (rule 13).
-fn judge_windows(
-    picker: &Picker<'_>,
-    index: &ImageIndex,
-    position: usize,
-    platform: &EntryPlatform,
-) -> Verdict {
-    let runs = Verdict::Runs {
-        chosen: Some(position),
-    };
-    if !picker.node.is_windows() {
-        return runs;
-    }
-    let Some(host) = picker.node.windows else {
-        let unversioned = index.manifests.iter().position(|entry| {
-            entry
-                .platform
-                .as_ref()
-                .is_some_and(|other| version(other).is_none() && picker.fit(other).is_some())
-        });
-        return match unversioned {
-            Some(position) => Verdict::Runs {
-                chosen: Some(position),
-            },
-            None => Verdict::Unknown(Doubt::NodeVersion),
-        };
-    };
+/// What the version rule leaves open: the revision of 2016 (rule 13).
+fn judge_revision(picker: &Picker<'_>, position: usize, platform: &EntryPlatform) -> Verdict {
+    let host = picker
+        .node
+        .windows
+        .filter(|_| picker.usage.isolation == Isolation::Process);
     let entry = version(platform).and_then(WindowsVersion::parse);
-    match entry {
-        Some(entry)
-            if picker.usage.isolation == Isolation::Process
-                && host.differs_in_2016_revision(entry) =>
-        {
+    match host.zip(entry) {
+        Some((host, entry)) if host.differs_in_2016_revision(entry) => {
             Verdict::Unknown(Doubt::Revision)
         }
-        _ => runs,
+        _ => Verdict::Runs {
+            chosen: Some(position),
+        },
     }
 }
 
@@ -231,16 +222,11 @@ fn judge_platformless(picker: &Picker<'_>, position: usize, content: &EntryConte
         EntryContent::Unread => Verdict::Unknown(Doubt::PlatformlessEntry),
         EntryContent::Index(nested) => inside(judge(picker, nested), position),
         EntryContent::Manifest(config) => {
-            let bare = (!picker.rules.library.reads_whole_config()).then(|| bare(config));
-            let config = bare.as_ref().unwrap_or(config);
+            let config = &as_read(picker, config);
             match picker.fit(config) {
-                None => Verdict::CannotRun(Cause::NoMatch),
+                None => judge_near_miss(picker, std::iter::once(config)),
                 Some(1..) if picker.is_aarch32(config) => Verdict::Unknown(Doubt::Aarch32),
-                Some(_)
-                    if picker.node.is_windows()
-                        && picker.node.windows.is_none()
-                        && version(config).is_some() =>
-                {
+                Some(_) if picker.is_of_unknown_version() && version(config).is_some() => {
                     Verdict::Unknown(Doubt::NodeVersion)
                 }
                 Some(_) => Verdict::Runs {
@@ -251,39 +237,29 @@ fn judge_platformless(picker: &Picker<'_>, position: usize, content: &EntryConte
     }
 }
 
-/// Operating system and architecture alone.
-fn bare(platform: &EntryPlatform) -> EntryPlatform {
-    let written = &platform.written;
-    EntryPlatform::from(crate::domain::platform::Platform::new(
-        &written.os,
-        &written.architecture,
-    ))
+/// What containerd reads of a config: up to 1.7 operating system and architecture alone, then all of it, normalised
+/// before it is compared.
+fn as_read(picker: &Picker<'_>, config: &EntryPlatform) -> EntryPlatform {
+    if picker.rules.library.reads_whole_config() {
+        return config.normal.clone().into();
+    }
+    Platform::new(&config.written.os, &config.written.architecture).into()
 }
 
-/// Nothing fits. Where only the variant is in the way, say so (rules 10 and 15).
-fn judge_near_miss(picker: &Picker<'_>, index: &ImageIndex) -> Verdict {
-    let node = picker.node;
-    let mut variants = index
-        .manifests
-        .iter()
-        .filter_map(|entry| entry.platform.as_ref())
-        .filter(|platform| {
-            let same_architecture = platform.normal.architecture == node.architecture;
-            let others_fit = picker.fits_os(platform)
-                && picker.fits_features(platform)
-                && picker.fits_version(platform);
-            same_architecture && others_fit
-        });
-    let Some(first) = variants.next() else {
-        return Verdict::CannotRun(Cause::NoMatch);
-    };
-    let mut variants = std::iter::once(first).chain(variants);
-    let is_v8 = |platform: &EntryPlatform| platform.normal.variant.as_deref() == Some("v8");
-    match node.architecture.as_str() {
-        "arm" if node.variant.is_none() && variants.any(is_v8) => {
-            Verdict::Unknown(Doubt::ArmVariant)
-        }
-        "amd64" | "arm64" if picker.docker => Verdict::Unknown(Doubt::CpuLevel),
-        _ => Verdict::CannotRun(Cause::Variant),
-    }
+/// Nothing fits. Where only the variant is in the way, say so (rule 10).
+fn judge_near_miss<'a>(
+    picker: &Picker<'_>,
+    mut offered: impl Iterator<Item = &'a EntryPlatform>,
+) -> Verdict {
+    let only_variant = offered.any(|platform| {
+        platform.normal.architecture == picker.node.architecture
+            && picker.fits_os(platform)
+            && picker.fits_features(platform)
+            && picker.fits_version(platform)
+    });
+    Verdict::CannotRun(if only_variant {
+        Cause::Variant
+    } else {
+        Cause::NoMatch
+    })
 }

@@ -44,7 +44,8 @@ fn wanted_variants(node: &NodePlatform) -> Vec<&str> {
                 .map_or_else(|| vec![own, ""], |at| ARM[at..].to_vec())
         }
         ("arm64", None) => vec!["v8", ""],
-        (_, variant) => vec![variant.unwrap_or("")],
+        (_, None) => vec![""],
+        (_, Some(own)) => vec![own, ""],
     }
 }
 
@@ -60,21 +61,16 @@ fn find(node: &NodePlatform, variant: &str, index: &ImageIndex) -> Option<usize>
 }
 
 fn judge_near_miss(node: &NodePlatform, index: &ImageIndex) -> Verdict {
-    let mut same = index
+    let same_architecture = index
         .manifests
         .iter()
         .filter_map(|entry| entry.platform.as_ref())
-        .filter(|platform| {
+        .any(|platform| {
             platform.written.os == node.os && platform.written.architecture == node.architecture
         });
-    let Some(first) = same.next() else {
-        return Verdict::CannotRun(Cause::NoMatch);
-    };
-    let is_v8 = |platform: &crate::domain::image::EntryPlatform| {
-        platform.written.variant.as_deref() == Some("v8")
-    };
-    if node.architecture == "arm" && node.variant.is_none() && (is_v8(first) || same.any(is_v8)) {
-        return Verdict::Unknown(Doubt::ArmVariant);
-    }
-    Verdict::CannotRun(Cause::Variant)
+    Verdict::CannotRun(if same_architecture {
+        Cause::Variant
+    } else {
+        Cause::NoMatch
+    })
 }

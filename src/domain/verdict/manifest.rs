@@ -22,13 +22,18 @@ pub(super) fn judge(node: &NodePlatform, isolation: Isolation, config: &EntryPla
     if config_says.os != node.os {
         return Verdict::CannotRun(Cause::Os);
     }
-    match judge_architecture(node, config) {
-        RUNS if node.is_windows() => judge_windows(node, isolation, config),
-        other => other,
+    let architecture = judge_architecture(node, config);
+    if !node.is_windows() {
+        return architecture;
+    }
+    // Proof counts more than doubt.
+    match (architecture, judge_windows(node, isolation, config)) {
+        (RUNS, version) | (Verdict::Unknown(_), version @ Verdict::CannotRun(_)) => version,
+        _ => architecture,
     }
 }
 
-/// Rules 12 and 15. The runtime checks nothing, so a fallback runs here.
+/// Rule 12. The runtime checks nothing, so a fallback runs here; Windows has none (rule 5).
 fn judge_architecture(node: &NodePlatform, config: &EntryPlatform) -> Verdict {
     let own = (node.architecture.as_str(), node.variant.as_deref());
     let image = (
@@ -38,13 +43,15 @@ fn judge_architecture(node: &NodePlatform, config: &EntryPlatform) -> Verdict {
     if own.0 != image.0 && node.emulates.iter().any(|emulated| emulated == image.0) {
         return RUNS;
     }
-    match rank(own, image) {
+    let rank = if node.is_windows() {
+        (own == image).then_some(0)
+    } else {
+        rank(own, image)
+    };
+    match rank {
         Some(1..) if own.0 == "arm64" && image.0 == "arm" => Verdict::Unknown(Doubt::Aarch32),
         Some(_) => RUNS,
         None if own.0 != image.0 => Verdict::CannotRun(Cause::Arch),
-        None if own == ("arm", None) && image.1 == Some("v8") => {
-            Verdict::Unknown(Doubt::ArmVariant)
-        }
         None if matches!(own.0, "amd64" | "arm64") && own.1.is_none() => {
             Verdict::Unknown(Doubt::CpuLevel)
         }

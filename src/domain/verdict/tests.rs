@@ -9,21 +9,33 @@ fn digest(n: usize) -> Digest {
     Digest::parse(&format!("sha256:{n:064}")).unwrap()
 }
 
+fn platform(word: &str) -> Platform {
+    let mut features = word.split('+');
+    let mut platform: Platform = features.next().unwrap().parse().unwrap();
+    platform.os_features = features.map(str::to_owned).collect();
+    platform
+}
+
 /// An index in one line: platforms by blanks; `[...]` is an entry without a platform that holds a config, `+word`
-/// adds a feature.
+/// adds a feature, `{...}` holds a nested index by commas.
 fn index(text: &str) -> ImageIndex {
     let manifests = text.split_whitespace().enumerate().map(|(n, word)| {
         if let Some(config) = word
             .strip_prefix('[')
             .and_then(|word| word.strip_suffix(']'))
         {
-            let config: Platform = config.parse().unwrap();
-            return IndexEntry::new(digest(n), None, EntryContent::Manifest(config.into()));
+            return IndexEntry::new(
+                digest(n),
+                None,
+                EntryContent::Manifest(platform(config).into()),
+            );
         }
-        let mut features = word.split('+');
-        let mut platform: Platform = features.next().unwrap().parse().unwrap();
-        platform.os_features = features.map(str::to_owned).collect();
-        IndexEntry::new(digest(n), Some(platform), EntryContent::Unread)
+        if let Some((outer, nested)) = word.split_once('{') {
+            let nested = nested.strip_suffix('}').unwrap().replace(',', " ");
+            let content = EntryContent::Index(index(&nested));
+            return IndexEntry::new(digest(n), Some(platform(outer)), content);
+        }
+        IndexEntry::new(digest(n), Some(platform(word)), EntryContent::Unread)
     });
     ImageIndex {
         manifests: manifests.collect(),
@@ -114,6 +126,8 @@ fn linux_fallbacks_depend_on_the_release() {
             "runs 1",
         ),
         ("linux/amd64", "cri-o", "linux/386", "cannot-run no-match"),
+        ("linux/amd64/v3", "cri-o", "linux/amd64", "runs 0"),
+        ("linux/arm64/v9", "cri-o", "linux/arm64", "runs 0"),
         ("linux/amd64", "docker", "linux/386", "runs 0"),
         (
             "linux/arm64",
@@ -333,6 +347,24 @@ fn entries_without_a_platform_come_last_and_only_the_first_counts() {
             "[linux/arm/v7]",
             "unknown aarch32",
         ),
+        (
+            "linux/arm",
+            "containerd@2.0.0",
+            "[linux/arm/v8]",
+            "unknown arm-variant",
+        ),
+        (
+            "linux/arm",
+            "containerd@2.0.0",
+            "linux/arm/v8 [linux/arm64]",
+            "unknown arm-variant",
+        ),
+        (
+            "windows/amd64:10.0.20348",
+            "containerd@2.3.0",
+            "[windows/amd64+win32k+win32k]",
+            "runs 0",
+        ),
     ] {
         check(platform, runtime, entries, want);
     }
@@ -362,6 +394,18 @@ fn single_manifests_are_judged_by_their_config() {
         ("linux/arm", Process, "linux/arm/v6", "runs"),
         ("linux/arm", Process, "linux/arm/v8", "unknown arm-variant"),
         ("linux/arm/v6", Process, "linux/arm/v7", "cannot-run arch"),
+        (
+            "windows/amd64:10.0.20348",
+            Process,
+            "windows/386:10.0.20348.1",
+            "cannot-run arch",
+        ),
+        (
+            "windows/amd64:10.0.20348",
+            Process,
+            "windows/amd64/v3:10.0.17763.1",
+            "cannot-run windows-build",
+        ),
         (
             "windows/amd64:10.0.20348",
             Process,
@@ -532,4 +576,60 @@ fn codes_are_unique() {
     codes.sort_unstable();
     codes.dedup();
     assert_eq!(codes.len(), count);
+}
+
+#[test]
+fn a_nested_index_decides_for_the_entry_that_leads_to_it() {
+    for (platform, runtime, entries, want) in [
+        (
+            "linux/amd64",
+            "containerd@2.0.0",
+            "linux/arm64 linux/amd64{linux/arm64,linux/amd64}",
+            "runs 1",
+        ),
+        (
+            "linux/amd64",
+            "containerd@2.2.0",
+            "linux/amd64{linux/386}",
+            "unknown fallback-only",
+        ),
+        (
+            "linux/amd64",
+            "containerd@2.2.0",
+            "linux/386{}",
+            "cannot-run no-match",
+        ),
+        (
+            "linux/arm64",
+            "containerd@2.0.0",
+            "linux/arm/v7{linux/s390x}",
+            "cannot-run no-match",
+        ),
+        (
+            "linux/arm64",
+            "containerd@2.0.0",
+            "linux/arm/v7{linux/arm64}",
+            "runs 0",
+        ),
+        (
+            "windows/amd64",
+            "containerd@2.2.0",
+            "windows/amd64 windows/amd64:10.0.26100.1{}",
+            "unknown node-version",
+        ),
+        (
+            "windows/amd64",
+            "containerd@2.2.0",
+            "windows/amd64:10.0.26100.1{} [windows/amd64]",
+            "unknown node-version",
+        ),
+        (
+            "windows/amd64",
+            "containerd@2.2.0",
+            "windows/amd64:10.0.26100.1{}",
+            "cannot-run no-match",
+        ),
+    ] {
+        check(platform, runtime, entries, want);
+    }
 }
