@@ -146,6 +146,9 @@ fn errors_say_what_is_wrong_and_the_cure() {
         check_error(text, want);
     }
     check_error(&format!("x:{}", "t".repeat(129)), "is not a tag");
+    let name = "a".repeat(250);
+    check(&format!("host.com/{name}"), "host.com", &name, ":latest");
+    check_error(&format!("my_host.com/{name}"), "262 characters");
     let longest = format!(":{}", "t".repeat(128));
     check(&format!("x{longest}"), "docker.io", "library/x", &longest);
 }
