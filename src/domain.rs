@@ -3,7 +3,19 @@
 //! Nothing here does I/O, awaits, reads a clock or knows a client library. What can be wrong about a verdict is
 //! tested here.
 
+pub mod decision;
 pub mod image;
+pub mod inventory;
 pub mod lookup;
+pub mod message;
+pub mod node;
+pub mod pin;
+pub mod placement;
 pub mod platform;
+pub mod pod;
+pub mod policy;
 pub mod reference;
+pub mod runtime;
+pub mod text;
+pub mod verdict;
+pub mod windows;

@@ -1,4 +1,17 @@
 //! platform-gate: rejects pods whose images have no platform that can run on the nodes they can be scheduled on.
+//!
+//! In reading order: the decision, what surrounds it, and the program.
 
 pub mod domain;
+
+pub mod gate;
+
+pub mod admission;
+pub mod certificate;
+pub mod cluster;
+pub mod config;
+pub mod metrics;
 pub mod registry;
+pub mod webhook;
+
+pub mod cli;

@@ -29,7 +29,7 @@ pub enum ImageContent {
     Index(ImageIndex),
     /// A single image manifest; the platform is what its config says. Fields of the config that are absent or
     /// empty stay empty.
-    Manifest(Platform),
+    Manifest(Box<EntryPlatform>),
     /// A manifest that is no runnable image: its config is none of an image.
     Artifact,
     /// A Docker schema 1 manifest.
@@ -48,10 +48,19 @@ pub struct ImageIndex {
 pub struct IndexEntry {
     /// Digest of the manifest or index that the descriptor points to.
     pub digest: Digest,
-    /// The platform object, as written; `None` where the descriptor has none.
-    pub platform: Option<Platform>,
+    /// The platform object; `None` where the descriptor has none.
+    pub platform: Option<EntryPlatform>,
     /// What the descriptor points to, as far as a verdict needs it.
     pub content: EntryContent,
+}
+
+/// A platform in both forms, so that judging an entry on many nodes normalises it once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryPlatform {
+    /// As written.
+    pub written: Platform,
+    /// As containerd compares it.
+    pub normal: Platform,
 }
 
 /// What an index entry points to. Runtimes read no further than the descriptor where it has a platform
@@ -61,11 +70,76 @@ pub enum EntryContent {
     /// An image manifest that nobody needs to read, since its descriptor names the platform.
     Unread,
     /// An image manifest that was read since its descriptor names no platform: the platform of its config.
-    Manifest(Platform),
+    Manifest(Box<EntryPlatform>),
     /// A nested index.
     Index(ImageIndex),
     /// It would have to be read, and could not be.
     Failed(LookupFailure),
+}
+
+impl IndexEntry {
+    /// An entry whose platform object is as written, `None` where it has none.
+    #[must_use]
+    pub fn new(digest: Digest, platform: Option<Platform>, content: EntryContent) -> Self {
+        Self {
+            digest,
+            platform: platform.map(EntryPlatform::from),
+            content,
+        }
+    }
+}
+
+impl fmt::Display for EntryPlatform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.written.fmt(f)
+    }
+}
+
+impl From<Platform> for Box<EntryPlatform> {
+    fn from(written: Platform) -> Self {
+        Self::new(EntryPlatform::from(written))
+    }
+}
+
+impl From<Platform> for EntryPlatform {
+    fn from(written: Platform) -> Self {
+        Self {
+            normal: written.normalized(),
+            written,
+        }
+    }
+}
+
+impl Image {
+    /// The platforms that the image offers, in the order written and each once; attestations and entries without a
+    /// platform are left out.
+    #[must_use]
+    pub fn offered(&self) -> Vec<&Platform> {
+        let mut offered = Vec::new();
+        match &self.content {
+            ImageContent::Index(index) => collect_offered(index, &mut offered),
+            ImageContent::Manifest(platform) => offered.push(&platform.written),
+            ImageContent::Artifact | ImageContent::Schema1 => {}
+        }
+        offered
+    }
+}
+
+fn collect_offered<'a>(index: &'a ImageIndex, offered: &mut Vec<&'a Platform>) {
+    for entry in &index.manifests {
+        let platform = match (&entry.platform, &entry.content) {
+            (_, EntryContent::Index(nested)) => {
+                collect_offered(nested, offered);
+                continue;
+            }
+            (Some(platform), _) => platform,
+            (None, EntryContent::Manifest(config)) => config,
+            (None, EntryContent::Unread | EntryContent::Failed(_)) => continue,
+        };
+        if !platform.normal.is_unknown() && !offered.contains(&&platform.written) {
+            offered.push(&platform.written);
+        }
+    }
 }
 
 impl Digest {

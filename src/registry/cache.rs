@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures::future::{BoxFuture, FutureExt, Shared};
 
 use super::keychain::Identity;
-use crate::domain::image::{EntryContent, Image, ImageContent, ImageIndex};
+use crate::domain::image::{EntryContent, EntryPlatform, Image, ImageContent, ImageIndex};
 use crate::domain::lookup::LookupFailure;
 use crate::domain::platform::Platform;
 use crate::domain::reference::Reference;
@@ -188,7 +188,12 @@ fn index_bytes(index: &ImageIndex) -> usize {
     index.manifests.iter().map(entry).sum()
 }
 
-fn platform_bytes(platform: &Platform) -> usize {
+/// Both forms of a platform are kept.
+fn platform_bytes(platform: &EntryPlatform) -> usize {
+    2 * text_bytes(&platform.written)
+}
+
+fn text_bytes(platform: &Platform) -> usize {
     let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let features: usize = platform
         .os_features

@@ -46,7 +46,9 @@ pub(super) async fn pull(
             };
             ImageContent::Index(children.index(entries, MAX_DEPTH).await)
         }
-        Body::Manifest(config) => ImageContent::Manifest(config_platform(session, &config).await?),
+        Body::Manifest(config) => {
+            ImageContent::Manifest(config_platform(session, &config).await?.into())
+        }
         Body::Artifact => ImageContent::Artifact,
         Body::Schema1 => ImageContent::Schema1,
     };
@@ -149,11 +151,8 @@ impl Children<'_> {
                     EntryKind::Other if is_wanted => Err(LookupFailure::Malformed),
                     EntryKind::Image | EntryKind::Other => Ok(EntryContent::Unread),
                 };
-                IndexEntry {
-                    digest: entry.digest,
-                    platform: entry.platform,
-                    content: content.unwrap_or_else(EntryContent::Failed),
-                }
+                let content = content.unwrap_or_else(EntryContent::Failed);
+                IndexEntry::new(entry.digest, entry.platform, content)
             });
         async move {
             ImageIndex {
@@ -178,7 +177,7 @@ impl Children<'_> {
             Body::Artifact => Platform::default(),
             Body::Index(_) | Body::Schema1 => return Err(LookupFailure::Malformed),
         };
-        Ok(EntryContent::Manifest(platform))
+        Ok(EntryContent::Manifest(platform.into()))
     }
 
     async fn child(&self, digest: &Digest) -> Result<Document, LookupFailure> {

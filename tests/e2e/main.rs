@@ -1,1 +1,54 @@
-fn main() {}
+//! The tests that need a real cluster, as one program: it starts the cluster once, runs every trial on it in the order
+//! of `trials::ALL`, and leaves nothing behind. `cargo test --features e2e --test e2e -- NAME` runs some of them.
+//!
+//! The program runs twice. Outside, `isolation` builds what is needed while there is a network and starts the program
+//! again in namespaces of its own; inside, `cluster` starts the parts and the trials run.
+//!
+//! Left out: everything that can be shown without a cluster. Those tests are in the library and in `tests/it`.
+
+mod cluster;
+mod images;
+mod isolation;
+mod kubectl;
+mod pod;
+mod process;
+mod progress;
+mod registry;
+mod trials;
+mod wait;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let trials = trials::all();
+    let runs_any = trials.iter().any(|trial| is_selected(&arguments, trial));
+    if arguments.list || !runs_any {
+        return libtest_mimic::run(&arguments, trials).exit_code();
+    }
+    let result = match isolation::Inside::from_env() {
+        Some(inside) => run_inside(arguments, trials, &inside),
+        None => isolation::run_isolated(),
+    };
+    result.unwrap_or_else(|error| {
+        progress::say(&format!("error: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn run_inside(
+    mut arguments: Arguments,
+    trials: Vec<Trial>,
+    inside: &isolation::Inside,
+) -> anyhow::Result<ExitCode> {
+    // The trials share one cluster and are told in order.
+    arguments.test_threads = Some(1);
+    cluster::start_shared(inside)?;
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+fn is_selected(arguments: &Arguments, trial: &Trial) -> bool {
+    !arguments.is_filtered_out(trial) && !arguments.is_ignored(trial)
+}

@@ -1,9 +1,12 @@
 //! Tests of the library over its public wire: one binary, since each links the whole stack again.
-
 #![allow(
     clippy::unwrap_used,
-    reason = "a test that cannot go on fails by panicking"
+    clippy::too_many_lines,
+    reason = "a test fails by panicking, and tables may be long"
 )]
 
+mod cluster;
+mod platform_vectors;
 mod registry;
 mod support;
+mod webhook;

@@ -323,6 +323,9 @@ async fn fault_16_a_config_keeps_its_windows_version_and_variant() {
     let ImageContent::Manifest(platform) = &image.content else {
         panic!("{image:?}");
     };
-    assert_eq!(platform.variant.as_deref(), Some("v8"));
-    assert_eq!(platform.os_version.as_deref(), Some("10.0.14393.2551"));
+    assert_eq!(platform.written.variant.as_deref(), Some("v8"));
+    assert_eq!(
+        platform.written.os_version.as_deref(),
+        Some("10.0.14393.2551")
+    );
 }

@@ -105,7 +105,7 @@ async fn a_single_manifest_has_the_platform_of_its_config() {
     let image = read(Site::new().image("app", "1", AMD64)).await.unwrap();
     assert_eq!(
         image.content,
-        ImageContent::Manifest(Platform::new("linux", "amd64"))
+        ImageContent::Manifest(Platform::new("linux", "amd64").into())
     );
     assert_eq!(&*image.media_type, MANIFEST);
     assert_eq!(image.digest, digest_of(manifest_of(AMD64).as_bytes()));

@@ -1,0 +1,155 @@
+{{/* Names */}}
+
+{{- define "platform-gate.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* At most 52 characters, so that the names derived from it stay within 63. */}}
+{{- define "platform-gate.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "platform-gate.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The Secret that holds the serving certificate; the Lease of its one writer has the same name. */}}
+{{- define "platform-gate.certificateName" -}}
+{{- printf "%s-tls" (include "platform-gate.fullname" .) -}}
+{{- end -}}
+
+{{- define "platform-gate.registryCAName" -}}
+{{- printf "%s-ca" (include "platform-gate.fullname" .) -}}
+{{- end -}}
+
+{{- define "platform-gate.serviceAccountName" -}}
+{{- default (include "platform-gate.fullname" .) .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{/* Labels */}}
+
+{{- define "platform-gate.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "platform-gate.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end -}}
+
+{{/* The chart's own labels win over commonLabels, since objects are found by them. */}}
+{{- define "platform-gate.labels" -}}
+{{- $own := include "platform-gate.selectorLabels" . | fromYaml -}}
+{{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion -}}
+{{- $_ := set $own "app.kubernetes.io/component" "webhook" -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63) -}}
+{{- mustMerge $own (default (dict) .Values.commonLabels) | toYaml -}}
+{{- end -}}
+
+{{/* Pods carry no chart version: a new chart alone is no reason to restart them. */}}
+{{- define "platform-gate.podLabels" -}}
+{{- $own := include "platform-gate.selectorLabels" . | fromYaml -}}
+{{- $_ := set $own "app.kubernetes.io/component" "webhook" -}}
+{{- mustMerge $own (default (dict) .Values.podLabels) (default (dict) .Values.commonLabels) | toYaml -}}
+{{- end -}}
+
+{{/* Image */}}
+
+{{- define "platform-gate.image" -}}
+{{- $registry := default .Values.image.registry .Values.global.imageRegistry -}}
+{{- $repository := ternary .Values.image.repository (printf "%s/%s" $registry .Values.image.repository) (empty $registry) -}}
+{{- $image := printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- ternary (printf "%s@%s" $image .Values.image.digest) $image (not (empty .Values.image.digest)) -}}
+{{- end -}}
+
+{{/* Settings */}}
+
+{{/* The settings file: what the values say, and where the certificate lives. */}}
+{{- define "platform-gate.config" -}}
+{{- $certificate := dict
+      "mode" .Values.certificate.mode
+      "secretName" (include "platform-gate.certificateName" .)
+      "serviceName" (include "platform-gate.fullname" .)
+      "webhookConfigurationName" (include "platform-gate.fullname" .) -}}
+{{- mustMerge (dict "certificate" $certificate) .Values.settings | toYaml -}}
+{{- end -}}
+
+{{/* Changes when the pods must restart to see new settings. */}}
+{{- define "platform-gate.configChecksum" -}}
+{{- printf "%s\n%s" (include "platform-gate.config" .) (toYaml .Values.registryCA) | sha256sum -}}
+{{- end -}}
+
+{{/* Scheduling */}}
+
+{{- define "platform-gate.topologySpreadConstraints" -}}
+{{- if .Values.topologySpreadConstraints -}}
+{{- toYaml .Values.topologySpreadConstraints -}}
+{{- else -}}
+{{- range $index, $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" -}}
+{{- if $index }}
+{{ end -}}
+- maxSkew: 1
+  topologyKey: {{ $key }}
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector:
+    matchLabels:
+      {{- include "platform-gate.selectorLabels" $ | nindent 6 }}
+  matchLabelKeys:
+    - pod-template-hash
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The values' affinity, with the image's architectures required in every term and a soft anti-affinity unless one is given. */}}
+{{- define "platform-gate.affinity" -}}
+{{- $affinity := deepCopy (default (dict) .Values.affinity) -}}
+{{- if not (hasKey $affinity "podAntiAffinity") -}}
+{{- $_ := set $affinity "podAntiAffinity" (include "platform-gate.podAntiAffinity" . | fromYaml) -}}
+{{- end -}}
+{{- with .Values.image.architectures -}}
+{{- $onImageArch := dict "key" "kubernetes.io/arch" "operator" "In" "values" . -}}
+{{- $nodeAffinity := default (dict) $affinity.nodeAffinity -}}
+{{- $required := default (dict) $nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution -}}
+{{- $terms := list -}}
+{{- range default (list (dict)) $required.nodeSelectorTerms -}}
+{{- $expressions := append (default (list) .matchExpressions) $onImageArch -}}
+{{- $terms = append $terms (set . "matchExpressions" $expressions) -}}
+{{- end -}}
+{{- $_ := set $nodeAffinity "requiredDuringSchedulingIgnoredDuringExecution" (dict "nodeSelectorTerms" $terms) -}}
+{{- $_ := set $affinity "nodeAffinity" $nodeAffinity -}}
+{{- end -}}
+{{- toYaml $affinity -}}
+{{- end -}}
+
+{{- define "platform-gate.podAntiAffinity" -}}
+preferredDuringSchedulingIgnoredDuringExecution:
+  - weight: 100
+    podAffinityTerm:
+      topologyKey: kubernetes.io/hostname
+      labelSelector:
+        matchLabels:
+          {{- include "platform-gate.selectorLabels" . | nindent 10 }}
+{{- end -}}
+
+{{/* Whether anything is to be mounted under /etc/platform-gate/ca. */}}
+{{- define "platform-gate.hasRegistryCA" -}}
+{{- with .Values.registryCA -}}
+{{- if or .existingConfigMap .existingSecret .bundles -}}true{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Webhook */}}
+
+{{/* Names of the namespaces that are never judged, one by one in {namespaces: [...]}. */}}
+{{- define "platform-gate.excludedNamespaces" -}}
+{{- dict "namespaces" (append (default (list) .Values.webhook.excludedNamespaces) .Release.Namespace | uniq | sortAlpha) | toYaml -}}
+{{- end -}}
+
+{{- define "platform-gate.namespaceSelector" -}}
+{{- $excluded := (include "platform-gate.excludedNamespaces" . | fromYaml).namespaces -}}
+{{- $notExcluded := dict "key" "kubernetes.io/metadata.name" "operator" "NotIn" "values" $excluded -}}
+{{- $selector := deepCopy (default (dict) .Values.webhook.namespaceSelector) -}}
+{{- set $selector "matchExpressions" (prepend (default (list) $selector.matchExpressions) $notExcluded) | toYaml -}}
+{{- end -}}

@@ -1,0 +1,202 @@
+//! `Answer`: what a review came to, and the bounds that every answer keeps.
+//!
+//! The bounds are those of the API server and of those who read its messages; wording is the domain's.
+
+use std::collections::HashSet;
+
+/// An event cuts notes near 1 KiB, and a ReplicaSet's user sees the message only there.
+pub const MAX_MESSAGE_BYTES: usize = 900;
+/// Warnings become HTTP headers, cut by the API server at this length.
+pub const MAX_WARNING_CHARS: usize = 256;
+/// More are noise next to the warnings of other webhooks.
+pub const MAX_WARNINGS: usize = 5;
+const MAX_CAUSES: usize = 64;
+const MAX_ANNOTATION_CHARS: usize = 256;
+
+/// What a review came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Whether the operation may go on.
+    pub allowed: bool,
+    /// Why not, decisive fact first; shown only when denied.
+    pub message: String,
+    /// Why not, field by field; sent only when denied.
+    pub causes: Vec<Cause>,
+    /// What the user should know, most important first.
+    pub warnings: Vec<String>,
+    /// What the audit log should keep; the API server puts the webhook's name before each key.
+    pub audit_annotations: Vec<(String, String)>,
+}
+
+/// One reason for a denial, by the field that it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// Path of the field, such as `spec.containers[0].image`.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl Answer {
+    /// An answer that lets the operation go on, with warnings.
+    #[must_use]
+    pub fn allow(warnings: Vec<String>) -> Self {
+        Self {
+            allowed: true,
+            warnings,
+            ..Self::default()
+        }
+    }
+
+    /// The same answer within the bounds, whatever it was made of.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        self.message = cut_bytes(clean(&self.message, Lines::Keep), MAX_MESSAGE_BYTES);
+        self.causes.truncate(MAX_CAUSES);
+        for cause in &mut self.causes {
+            cause.field = cut_chars(clean(&cause.field, Lines::Join), MAX_WARNING_CHARS);
+            cause.message = cut_bytes(clean(&cause.message, Lines::Keep), MAX_MESSAGE_BYTES);
+        }
+        self.warnings = bounded_warnings(&self.warnings);
+        self.audit_annotations = bounded_annotations(self.audit_annotations);
+        self
+    }
+}
+
+fn bounded_warnings(warnings: &[String]) -> Vec<String> {
+    let mut seen = HashSet::new();
+    warnings
+        .iter()
+        .map(|warning| cut_chars(clean(warning, Lines::Join), MAX_WARNING_CHARS))
+        .filter(|warning| !warning.is_empty() && seen.insert(warning.clone()))
+        .take(MAX_WARNINGS)
+        .collect()
+}
+
+/// The API server refuses keys that are no qualified name once its prefix is before them.
+fn bounded_annotations(annotations: Vec<(String, String)>) -> Vec<(String, String)> {
+    let mut seen = HashSet::new();
+    annotations
+        .into_iter()
+        .filter(|(key, _)| is_annotation_name(key) && seen.insert(key.clone()))
+        .map(|(key, value)| {
+            let value = cut_chars(clean(&value, Lines::Join), MAX_ANNOTATION_CHARS);
+            (key, value)
+        })
+        .collect()
+}
+
+fn is_annotation_name(key: &str) -> bool {
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    key.len() <= 63
+        && edge(key.chars().next())
+        && edge(key.chars().next_back())
+        && key
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+/// Whether line breaks stay.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lines {
+    Keep,
+    Join,
+}
+
+/// Control characters become spaces: in a header they make the whole warning vanish, in a terminal or a log worse.
+fn clean(text: &str, lines: Lines) -> String {
+    let cleaned: String = text
+        .chars()
+        .map(|c| match c {
+            '\n' if lines == Lines::Keep => c,
+            c if c.is_control() => ' ',
+            c => c,
+        })
+        .collect();
+    cleaned.trim().to_owned()
+}
+
+fn cut_chars(mut text: String, max: usize) -> String {
+    if text.chars().count() > max {
+        let end = text.char_indices().nth(max - 1).map_or(0, |(at, _)| at);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+fn cut_bytes(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        let mut end = max - '…'.len_utf8();
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_answer_keeps_the_bounds(
+            message in ".{0,1200}",
+            warnings in proptest::collection::vec("(.|\\s|\u{7f}|\u{85}){0,300}", 0..9),
+            keys in proptest::collection::vec("[a-z/. ]{0,4}|.{0,80}", 0..9),
+        ) {
+            let annotations = keys.into_iter().map(|key| (key, message.clone())).collect();
+            let causes = vec![Cause { field: message.clone(), message: message.clone() }; 70];
+            let answer = Answer { allowed: false, message, causes, warnings, audit_annotations: annotations };
+            let bounded = answer.clone().bounded();
+
+            prop_assert!(bounded.message.len() <= MAX_MESSAGE_BYTES);
+            prop_assert!(bounded.warnings.len() <= MAX_WARNINGS);
+            prop_assert!(bounded.causes.len() <= MAX_CAUSES);
+            for warning in &bounded.warnings {
+                prop_assert!(!warning.is_empty());
+                prop_assert!(warning.chars().count() <= MAX_WARNING_CHARS);
+                prop_assert!(!warning.chars().any(char::is_control));
+            }
+            let unique: HashSet<_> = bounded.warnings.iter().collect();
+            prop_assert_eq!(unique.len(), bounded.warnings.len());
+            let keys: HashSet<_> = bounded.audit_annotations.iter().map(|(key, _)| key).collect();
+            prop_assert_eq!(keys.len(), bounded.audit_annotations.len());
+            prop_assert!(keys.iter().all(|key| !key.contains(['/', ' '])));
+            prop_assert_eq!(bounded.clone().bounded(), bounded);
+        }
+    }
+
+    #[test]
+    fn what_keeps_the_bounds_is_left_alone() {
+        let answer = Answer {
+            allowed: false,
+            message: "no matching manifest\nfor windows/amd64".into(),
+            causes: vec![Cause {
+                field: "spec.containers[0].image".into(),
+                message: "no".into(),
+            }],
+            warnings: vec!["first".into(), "second".into()],
+            audit_annotations: vec![("decision".into(), "deny".into())],
+        };
+        assert_eq!(answer.clone().bounded(), answer);
+    }
+
+    #[test]
+    fn warnings_keep_their_order_and_lose_repeats() {
+        let warnings = ["b", "a", "b", " a ", "", "c", "d", "e", "f"].map(String::from);
+        assert_eq!(bounded_warnings(&warnings), ["b", "a", "c", "d", "e"]);
+    }
+
+    #[test]
+    fn cutting_marks_what_is_missing() {
+        assert_eq!(cut_chars("äöü".into(), 2), "ä…");
+        assert_eq!(cut_bytes("ääää".into(), 6), "ä…");
+        assert_eq!(cut_bytes("abcdef".into(), 6), "abcdef");
+    }
+}

@@ -1,0 +1,104 @@
+//! The command line: flags, exit codes and what is printed. Each command is a file of its own.
+
+mod inspect;
+mod logging;
+mod registry_args;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// What a command came to, as the process's exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Exit {
+    /// All is well; warnings too.
+    Fine = 0,
+    /// Something could not be decided: a registry or the cluster did not answer.
+    Undecided = 3,
+    /// Something cannot run, or is denied.
+    Denied = 1,
+}
+
+const EXIT_CODES: &str = "Exit codes:
+  0  all well (warnings too)
+  1  something cannot run or is denied
+  2  usage or input error
+  3  nothing is denied, but something could not be decided because a registry or the cluster did not answer";
+
+/// Rejects Kubernetes pods whose images cannot run on the nodes they can be scheduled on.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = EXIT_CODES, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Inspect(inspect::Args),
+    /// Print a completion script for your shell
+    #[command(after_help = "Example: source <(platform-gate completions bash)")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the command that the arguments name.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // A second provider cannot be installed; the first is as good, since there is but one in this program.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let outcome = run(cli.command);
+    match outcome {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            logging::complain(&format!("{error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<Exit> {
+    if let Command::Completions { shell } = command {
+        clap_complete::generate(
+            shell,
+            &mut Cli::command(),
+            "platform-gate",
+            &mut std::io::stdout(),
+        );
+        return Ok(Exit::Fine);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve(args) => serve::run(args).await,
+            Command::Inspect(args) => inspect::run(args).await,
+            Command::Completions { .. } => Ok(Exit::Fine),
+        }
+    })
+}
+
+/// `platform-gate inspect ... | head` is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let broken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref().is_some_and(broken))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,191 @@
+//! `serve`: the webhook itself, on a cluster or, with `--nodes`, without one.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args as ClapArgs;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::registry_args::RegistryArgs;
+use super::{Exit, logging};
+use crate::certificate::{CertificateError, Pair};
+use crate::cluster::{Freshness, certificate, client, nodes};
+use crate::config::{self, CertificateSettings, Settings};
+use crate::domain::inventory::Inventory;
+use crate::gate::Gate;
+use crate::registry::{EgressPolicy, Registry};
+use crate::webhook::{Options, Server, Shared};
+
+/// Run the admission webhook
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  platform-gate serve --config /etc/platform-gate/config.yaml
+  kubectl get nodes -o yaml > nodes.yaml && platform-gate serve --nodes nodes.yaml --listen 127.0.0.1:8443")]
+pub(super) struct Args {
+    /// Settings file (YAML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Take the nodes from this file instead of a cluster: what `kubectl get nodes -o yaml` or `-o json` prints
+    #[arg(long, value_name = "FILE")]
+    nodes: Option<PathBuf>,
+    /// Address of the webhook (HTTPS): POST /validate
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
+    listen: SocketAddr,
+    /// Address of /livez, /readyz and /metrics (plain HTTP)
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    metrics_listen: SocketAddr,
+    #[command(flatten)]
+    registries: RegistryArgs,
+}
+
+/// The namespace that the pod runs in, set by the chart.
+const NAMESPACE_VARIABLE: &str = "POD_NAMESPACE";
+
+pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
+    logging::start(
+        "info,kube_client=error,kube_runtime=warn,reqwest=off,hyper=off,hyper_util=off,h2=off,rustls=error",
+    );
+    let settings = args
+        .config
+        .as_deref()
+        .map(Settings::load)
+        .transpose()?
+        .unwrap_or_default();
+    let options = Options {
+        listen: args.listen,
+        metrics_listen: args.metrics_listen,
+        ..Options::default()
+    };
+    let shared = Shared::default();
+    let server = Server::bind(options).await?;
+    let addresses = server.addresses();
+    let gate = match &args.nodes {
+        Some(path) => without_cluster(path, &args, &settings, &shared)?,
+        None => on_cluster(&args, &settings, &shared).await?,
+    };
+    tracing::info!(webhook = %addresses.webhook, metrics = %addresses.health, "listening");
+    let metrics = Arc::clone(&shared.metrics);
+    let review = move |body: axum::body::Bytes, deadline: crate::webhook::Deadline| {
+        let (gate, metrics) = (Arc::clone(&gate), Arc::clone(&metrics));
+        async move { gate.review(&body, deadline.for_lookups(), &metrics).await }
+    };
+    server.run(review, shared, stop_signal()?).await?;
+    Ok(Exit::Fine)
+}
+
+/// Nodes from a file, a certificate of our own for this machine's names.
+fn without_cluster(
+    path: &std::path::Path,
+    args: &Args,
+    settings: &Settings,
+    shared: &Shared,
+) -> anyhow::Result<Arc<Gate>> {
+    let inventory: Inventory = config::parse_nodes(path, &config::read(path)?)?
+        .into_iter()
+        .collect();
+    let registry = Registry::new(args.registries.settings(settings, EgressPolicy::Cli)?)?;
+    let names = [
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+        args.listen.ip().to_string(),
+    ];
+    let issued = crate::certificate::issue(&names, std::time::SystemTime::now())?;
+    shared.certificate.replace(&issued.leaf)?;
+    tracing::info!(nodes = inventory.len(), file = %path.display(), "nodes are read");
+    Ok(Arc::new(Gate::new(
+        inventory,
+        registry,
+        settings.policy,
+        None,
+    )))
+}
+
+/// Nodes from a watch, the certificate from the chart's Secret.
+async fn on_cluster(
+    args: &Args,
+    settings: &Settings,
+    shared: &Shared,
+) -> anyhow::Result<Arc<Gate>> {
+    let namespace = std::env::var(NAMESPACE_VARIABLE).ok();
+    let names = settings.certificate.as_ref().context(
+        "the settings have no `certificate`: install with the chart, or give --nodes FILE to run without a cluster",
+    )?;
+    let kept = certificate_settings(names, namespace.clone())?;
+    let egress = EgressPolicy::Cluster { denied: Vec::new() };
+    let registry = Registry::new(args.registries.settings(settings, egress)?)?;
+    let gate = Arc::new(Gate::new(
+        std::iter::empty().collect(),
+        registry,
+        settings.policy,
+        namespace,
+    ));
+    let freshness = Freshness::default();
+    let client = client::connect(&freshness).await?;
+    shared.metrics.read_node_age_from(move || freshness.age());
+    keep_certificate(client.clone(), kept, shared);
+    watch_nodes(client, &gate, shared);
+    Ok(gate)
+}
+
+fn certificate_settings(
+    names: &CertificateSettings,
+    namespace: Option<String>,
+) -> anyhow::Result<certificate::Settings> {
+    let namespace = namespace.with_context(|| {
+        format!(
+            "{NAMESPACE_VARIABLE} is not set: it must name the namespace of the Secret {}",
+            names.secret
+        )
+    })?;
+    Ok(certificate::Settings {
+        namespace,
+        secret: names.secret.clone(),
+        service: names.service.clone(),
+        webhook_configuration: names.webhook_configuration.clone(),
+    })
+}
+
+fn keep_certificate(client: kube::Client, settings: certificate::Settings, shared: &Shared) {
+    let shared = shared.clone();
+    shared.readiness.lost("certificate");
+    let present = move |pair: &Pair| -> Result<(), CertificateError> {
+        let validity = shared.certificate.replace(pair)?;
+        shared.metrics.set_certificate_expiry(validity.not_after);
+        shared.readiness.met("certificate");
+        Ok(())
+    };
+    tokio::spawn(async move {
+        certificate::Keeper::new(&client, settings)
+            .run(present)
+            .await
+    });
+}
+
+fn watch_nodes(client: kube::Client, gate: &Arc<Gate>, shared: &Shared) {
+    let (gate, shared) = (Arc::clone(gate), shared.clone());
+    shared.readiness.lost("nodes");
+    let on_event = move |event: nodes::NodeEvent| {
+        gate.update(|inventory| match event {
+            nodes::NodeEvent::Restarted(nodes) => *inventory = nodes.into_iter().collect(),
+            nodes::NodeEvent::Applied(node) => inventory.apply(node),
+            nodes::NodeEvent::Deleted(name) => inventory.remove(&name),
+        });
+        shared.readiness.met("nodes");
+    };
+    tokio::spawn(nodes::watch_nodes(client, on_event));
+}
+
+/// Completes on SIGTERM, as the kubelet sends it, and on Ctrl-C.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,14 @@
+//! What is read from and written to the Kubernetes API: nodes, and the certificate that the API server trusts.
+//!
+//! Leaves out what is decided from it, and who presents the certificate: callers hand in functions that are told.
+
+pub mod certificate;
+pub mod client;
+pub mod nodes;
+mod traffic;
+
+pub use traffic::Freshness;
+
+/// Watches end on their own after this many seconds: load balancers drop flows that are silent for 240 s, and a
+/// watch that is gone is noticed only when it would have ended.
+const WATCH_SECONDS: u32 = 200;

@@ -1,0 +1,162 @@
+//! Settings: from the YAML that an operator writes to values that cannot be wrong. All mistakes are reported at once.
+//!
+//! Leaves out flags and environment variables, which are `cli`'s, and reading the file anew while running.
+
+mod nodes_file;
+mod raw;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use crate::domain::policy::Policy;
+use crate::registry::HostSettings;
+
+pub use nodes_file::parse_nodes;
+
+/// Valid settings.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// What findings do to pods.
+    pub policy: Policy,
+    /// Registries that need more than the defaults, by host.
+    pub registries: BTreeMap<String, HostSettings>,
+    /// Where the pods of an installation keep their certificate; absent outside a cluster.
+    pub certificate: Option<CertificateSettings>,
+}
+
+/// The objects of an installation that a self-managed certificate needs, by name. Their namespace is the pod's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateSettings {
+    /// The Secret that keeps it.
+    pub secret: String,
+    /// The Service that it is for.
+    pub service: String,
+    /// The webhook configuration that trusts it.
+    pub webhook_configuration: String,
+}
+
+/// A file that cannot be used. The message names the file, the place and the cure.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no YAML, or not of the right shape.
+    #[error("{}: {message}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        message: String,
+    },
+    /// The file reads well and says what cannot be.
+    #[error("{}: {} mistake(s):\n  {}", path.display(), mistakes.len(), mistakes.join("\n  "))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Every mistake, each with its field.
+        mistakes: Vec<String>,
+    },
+}
+
+impl Settings {
+    /// Reads a settings file, and the CA files that it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once where it can be read at all.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::parse(path, &read(path)?)
+    }
+
+    /// Reads the text of a settings file; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let raw: raw::Settings = parse_yaml(path, text)?;
+        let mut mistakes = Vec::new();
+        let settings = Self {
+            policy: raw.policy(),
+            registries: registries(raw.registries, &mut mistakes),
+            certificate: raw.certificate.map(Into::into),
+        };
+        if mistakes.is_empty() {
+            return Ok(settings);
+        }
+        Err(ConfigError::Invalid {
+            path: path.to_owned(),
+            mistakes,
+        })
+    }
+}
+
+/// Reads a whole text file.
+///
+/// # Errors
+/// [`ConfigError::Unreadable`].
+pub fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn parse_yaml<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    serde_saphyr::from_str(text).map_err(|error| ConfigError::Malformed {
+        path: path.to_owned(),
+        message: error.to_string(),
+    })
+}
+
+fn registries(
+    raw: BTreeMap<String, raw::Registry>,
+    mistakes: &mut Vec<String>,
+) -> BTreeMap<String, HostSettings> {
+    let valid = raw.into_iter().map(|(host, raw)| {
+        let settings = registry(&host, raw, mistakes);
+        (host, settings)
+    });
+    valid.collect()
+}
+
+fn registry(host: &str, raw: raw::Registry, mistakes: &mut Vec<String>) -> HostSettings {
+    let field = |name: &str| format!("registries.{host:?}.{name}");
+    let mut mirrors = Vec::new();
+    for (at, text) in raw.mirrors.iter().enumerate() {
+        match Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "https" | "http") && url.has_host() => {
+                mirrors.push(url)
+            }
+            _ => mistakes.push(format!(
+                "{}: {text:?} is no mirror: write a URL such as https://registry.example:5000",
+                field(&format!("mirrors[{at}]"))
+            )),
+        }
+    }
+    let ca_pem = raw.ca_file.and_then(|path| match std::fs::read(&path) {
+        Ok(pem) => Some(pem),
+        Err(error) => {
+            mistakes.push(format!(
+                "{}: cannot read {}: {error}",
+                field("caFile"),
+                path.display()
+            ));
+            None
+        }
+    });
+    HostSettings {
+        mirrors,
+        ca_pem,
+        plain_http: raw.plain_http,
+        token_hosts: raw.token_hosts,
+    }
+}

@@ -1,0 +1,84 @@
+//! The settings file as it is written. Every key is optional; an unknown key is a mistake.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::CertificateSettings;
+use crate::domain::policy::{self, Action, EnforcementAction};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Settings {
+    enforcement_action: EnforcementAction,
+    may_land_wrong: MayLandWrong,
+    unknown: Option<Action>,
+    no_candidate: Option<Action>,
+    pub(super) registries: BTreeMap<String, Registry>,
+    pub(super) certificate: Option<Certificate>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct MayLandWrong {
+    os: Option<Action>,
+    windows_build: Option<Action>,
+    arch: Option<Action>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Registry {
+    pub(super) mirrors: Vec<String>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) plain_http: bool,
+    pub(super) token_hosts: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Certificate {
+    #[serde(rename = "mode")]
+    _mode: CertificateMode,
+    secret_name: String,
+    service_name: String,
+    webhook_configuration_name: String,
+}
+
+/// Who makes the certificate. There is one way so far; the key stands so that others can follow.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum CertificateMode {
+    SelfManaged,
+}
+
+impl Settings {
+    pub(super) fn policy(&self) -> policy::Policy {
+        let default = policy::Policy::default();
+        let axes = default.may_land_wrong;
+        policy::Policy {
+            enforcement_action: self.enforcement_action,
+            may_land_wrong: policy::MayLandWrong {
+                os: self.may_land_wrong.os.unwrap_or(axes.os),
+                windows_build: self
+                    .may_land_wrong
+                    .windows_build
+                    .unwrap_or(axes.windows_build),
+                arch: self.may_land_wrong.arch.unwrap_or(axes.arch),
+            },
+            unknown: self.unknown.unwrap_or(default.unknown),
+            no_candidate: self.no_candidate.unwrap_or(default.no_candidate),
+        }
+    }
+}
+
+impl From<Certificate> for CertificateSettings {
+    fn from(raw: Certificate) -> Self {
+        Self {
+            secret: raw.secret_name,
+            service: raw.service_name,
+            webhook_configuration: raw.webhook_configuration_name,
+        }
+    }
+}

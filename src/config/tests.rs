@@ -1,0 +1,144 @@
+//! Settings and node files: what is read, and what is said of mistakes.
+
+use std::path::Path;
+
+use super::*;
+use crate::domain::policy::{Action, EnforcementAction};
+
+fn settings(text: &str) -> Result<Settings, String> {
+    Settings::parse(Path::new("config.yaml"), text).map_err(|error| error.to_string())
+}
+
+fn nodes(text: &str) -> Result<Vec<String>, String> {
+    let nodes = parse_nodes(Path::new("nodes.yaml"), text).map_err(|error| error.to_string())?;
+    Ok(nodes.into_iter().map(|node| node.metadata.name).collect())
+}
+
+#[test]
+fn a_whole_file_is_read() {
+    let text = r#"
+enforcementAction: warn
+mayLandWrong: {os: deny, arch: allow}
+unknown: deny
+registries:
+  docker.io:
+    mirrors: ["https://mirror.example:5000"]
+  plain.example:5000: {plainHttp: true}
+certificate:
+  mode: self-managed
+  secretName: platform-gate-tls
+  serviceName: platform-gate
+  webhookConfigurationName: platform-gate
+"#;
+    let settings = settings(text).unwrap();
+    assert_eq!(settings.policy.enforcement_action, EnforcementAction::Warn);
+    assert_eq!(settings.policy.may_land_wrong.os, Action::Deny);
+    assert_eq!(settings.policy.may_land_wrong.windows_build, Action::Warn);
+    assert_eq!(settings.policy.may_land_wrong.arch, Action::Allow);
+    assert_eq!(settings.policy.unknown, Action::Deny);
+    assert_eq!(
+        settings.registries["docker.io"].mirrors[0].as_str(),
+        "https://mirror.example:5000/"
+    );
+    assert!(settings.registries["plain.example:5000"].plain_http);
+    assert_eq!(settings.certificate.unwrap().secret, "platform-gate-tls");
+}
+
+#[test]
+fn an_empty_file_is_the_defaults() {
+    for text in ["", "---\n", "{}"] {
+        assert_eq!(
+            settings(text).unwrap().policy,
+            Policy::default(),
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn mistakes_name_the_line_or_the_field() {
+    for (text, words) in [
+        (
+            "enforcementActoin: deny",
+            vec!["config.yaml", "enforcementActoin", "line 1"],
+        ),
+        ("a: b\n  c: d", vec!["line 2"]),
+        (
+            "enforcementAction: maybe",
+            vec!["maybe", "deny", "warn", "audit"],
+        ),
+        (
+            "registries:\n  a: {mirrors: [ftp://x]}\n  b: {caFile: /does/not/exist}\n",
+            vec![
+                "2 mistake(s)",
+                "registries.\"a\".mirrors[0]",
+                "https://",
+                "registries.\"b\".caFile",
+                "/does/not/exist",
+            ],
+        ),
+    ] {
+        let message = settings(text).unwrap_err();
+        for word in words {
+            assert!(message.contains(word), "{word:?} is not in:\n{message}");
+        }
+    }
+}
+
+#[test]
+fn nodes_are_read_as_kubectl_prints_them() {
+    let item = "{kind: Node, metadata: {name: a}}";
+    for (text, want) in [
+        (
+            format!(
+                "apiVersion: v1\nkind: List\nitems:\n- {item}\n- {{kind: Node, metadata: {{name: b}}}}\n"
+            ),
+            vec!["a", "b"],
+        ),
+        (
+            "kind: NodeList\nitems: [{metadata: {name: a}}]".to_owned(),
+            vec!["a"],
+        ),
+        (
+            format!("{item}\n---\n{{kind: Node, metadata: {{name: b}}}}\n"),
+            vec!["a", "b"],
+        ),
+        (
+            r#"{"kind":"List","items":[{"kind":"Node","metadata":{"name":"a","labels":null}}]}"#
+                .to_owned(),
+            vec!["a"],
+        ),
+    ] {
+        assert_eq!(nodes(&text).unwrap(), want, "{text}");
+    }
+}
+
+#[test]
+fn a_wrong_node_file_is_refused_with_line_and_field() {
+    for (text, words) in [
+        (
+            "kind: List\nitems:\n- kind: Node\n  metadata:\n    name: a\n    labels: 7\n",
+            vec!["nodes.yaml", "line 6"],
+        ),
+        (
+            r#"{"kind":"List","items":[{"kind":"Node","spec":{"taints":"x"}}]}"#,
+            vec!["items[0]", "line 1"],
+        ),
+        (
+            "kind: List\nitems:\n- kind: Pod\n  metadata: {name: a}\n- kind: Node\n",
+            vec!["items[0].kind", "Pod", "items[1].metadata.name"],
+        ),
+        (
+            "kind: Pod\nmetadata: {name: a}\n",
+            vec!["kind", "Pod", "NodeList"],
+        ),
+        ("a: [", vec!["line 1"]),
+        ("", vec!["kubectl get nodes"]),
+        ("kind: List\nitems: []\n", vec!["kubectl get nodes"]),
+    ] {
+        let message = nodes(text).unwrap_err();
+        for word in words {
+            assert!(message.contains(word), "{word:?} is not in:\n{message}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The inventory against the rule asked node by node: the recorded placements, and pods drawn at random.
+
+use serde::Deserialize;
+
+use super::*;
+use crate::domain::pod::Pod;
+
+#[derive(Deserialize)]
+struct Case<'a> {
+    id: String,
+    #[serde(borrow)]
+    pod: Pod<'a>,
+    node: Node,
+    candidate: bool,
+    why: Option<String>,
+}
+
+fn cases() -> impl Iterator<Item = Case<'static>> {
+    let lines = include_str!("../../../tests/data/placement-vectors.jsonl").lines();
+    lines.map(|line| serde_json::from_str(line).unwrap())
+}
+
+/// The words of the vectors for our exclusions.
+fn reasons(found: &[Exclusion]) -> String {
+    let word = |exclusion: &Exclusion| match exclusion {
+        Exclusion::Taint(taint) => format!("taint:{}", taint.effect),
+        other => other.to_string(),
+    };
+    let mut words: Vec<String> = found.iter().map(word).collect();
+    words.dedup();
+    words.join(",")
+}
+
+#[test]
+fn recorded_placements() {
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let mut inventory = Inventory::default();
+        inventory.apply(case.node.clone());
+        let candidates = inventory.candidates(&case.pod.spec).len() == 1;
+        let slot = inventory.slots[0].as_ref().unwrap();
+        let why = reasons(&placement::exclusions(
+            &case.pod.spec,
+            &slot.node,
+            &slot.platform,
+            &slot.taints,
+        ));
+        if candidates != case.candidate || why != case.why.clone().unwrap_or_default() {
+            wrong.push(format!(
+                "{}: candidate {candidates} because of {why:?}, recorded {:?}",
+                case.id, case.why
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+/// All recorded nodes in one inventory, each pod asked against all of them: the index and the rule must agree, also
+/// after nodes left and came back.
+#[test]
+fn the_index_answers_as_every_node_would() {
+    let mut inventory = Inventory::default();
+    let nodes: Vec<Node> = cases().map(|case| case.node).collect();
+    for node in nodes.iter().chain(nodes.iter().take(100)) {
+        inventory.apply(node.clone());
+    }
+    for node in nodes.iter().step_by(3) {
+        inventory.remove(&node.metadata.name);
+    }
+    for node in nodes.iter().step_by(6) {
+        inventory.apply(node.clone());
+    }
+    for case in cases() {
+        let spec = &case.pod.spec;
+        let indexed = inventory.candidates(spec);
+        for (id, slot) in inventory.slots.iter().enumerate() {
+            let Some(slot) = slot else { continue };
+            let rule =
+                placement::exclusions(spec, &slot.node, &slot.platform, &slot.taints).is_empty();
+            let id = u32::try_from(id).unwrap();
+            assert_eq!(
+                indexed.contains(id),
+                rule,
+                "{} on {}",
+                case.id,
+                slot.node.metadata.name
+            );
+        }
+    }
+}
+
+#[test]
+fn groups_count_nodes_and_candidates() {
+    let node = |name: &str, os: &str, pool: &str| -> Node {
+        let info = format!(
+            r#"{{"operatingSystem":"{os}","architecture":"amd64","kernelVersion":"10.0.17763.1"}}"#
+        );
+        let json = format!(
+            r#"{{"metadata":{{"name":"{name}","labels":{{"pool":"{pool}"}}}},"status":{{"nodeInfo":{info}}}}}"#
+        );
+        serde_json::from_str(&json).unwrap()
+    };
+    let mut inventory = Inventory::default();
+    for (name, os, pool) in [
+        ("a", "linux", "x"),
+        ("b", "linux", "y"),
+        ("c", "windows", "x"),
+    ] {
+        inventory.apply(node(name, os, pool));
+    }
+    let pod: PodSpec<'_> = serde_json::from_str(r#"{"nodeSelector":{"pool":"x"}}"#).unwrap();
+    let counts = |inventory: &Inventory| -> Vec<_> {
+        inventory
+            .groups(&pod)
+            .iter()
+            .map(|g| (g.platform.describe(), g.candidates, g.nodes))
+            .collect()
+    };
+    let linux = ("linux/amd64".to_owned(), 1, 2);
+    assert_eq!(
+        counts(&inventory),
+        [linux.clone(), ("windows/amd64 10.0.17763".to_owned(), 1, 1)]
+    );
+    inventory.remove("c");
+    inventory.remove("never seen");
+    assert_eq!(counts(&inventory), [linux]);
+    let excluded = inventory.exclusions(&pod, &inventory.groups(&pod)[0].platform);
+    assert_eq!(excluded, [(Exclusion::NodeSelector, 1)]);
+}

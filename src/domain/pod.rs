@@ -1,0 +1,513 @@
+//! The lean v1 Pod: its images and what places it. Everything else of the object is skipped unread, and text is
+//! borrowed from the request where JSON allows it.
+//!
+//! Leaves out matching it against nodes (`placement`).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::text::Text;
+use super::verdict::Isolation;
+
+/// Text by text, such as labels.
+pub type TextMap<'a> = BTreeMap<Text<'a>, Text<'a>>;
+
+/// A v1 Pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Pod<'a> {
+    /// Name and owner.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub metadata: PodMetadata<'a>,
+    /// What runs, and where it may.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub spec: PodSpec<'a>,
+}
+
+/// The part of a Pod's metadata that decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PodMetadata<'a> {
+    /// The pod's name; empty where the API server is to make one.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    /// What the API server makes a name from.
+    #[serde(borrow)]
+    pub generate_name: Text<'a>,
+    /// The namespace.
+    #[serde(borrow)]
+    pub namespace: Text<'a>,
+    /// Whether the pod carries the annotation of a mirror pod, the API's image of a static pod.
+    #[serde(rename = "annotations", deserialize_with = "has_mirror_annotation")]
+    pub is_mirror: bool,
+    /// Who made the pod.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub owner_references: Vec<OwnerReference<'a>>,
+}
+
+/// A v1 OwnerReference.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct OwnerReference<'a> {
+    /// `ReplicaSet`, `DaemonSet`, `Job`.
+    #[serde(borrow)]
+    pub kind: Text<'a>,
+    /// Its name.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    /// Whether it is the managing controller.
+    #[serde(deserialize_with = "or_default")]
+    pub controller: bool,
+}
+
+/// The part of a PodSpec that decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PodSpec<'a> {
+    /// Containers.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub containers: Vec<Container<'a>>,
+    /// Init containers, sidecars among them.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub init_containers: Vec<Container<'a>>,
+    /// Ephemeral containers.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub ephemeral_containers: Vec<Container<'a>>,
+    /// Volumes, of which image volumes count.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub volumes: Vec<Volume<'a>>,
+    /// The node that the pod is bound to.
+    #[serde(borrow)]
+    pub node_name: Text<'a>,
+    /// Labels that a node must carry.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub node_selector: TextMap<'a>,
+    /// Affinity, of which the required node affinity counts.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub affinity: Affinity<'a>,
+    /// Taints that the pod tolerates.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub tolerations: Vec<Toleration<'a>>,
+    /// The operating system that the pod's author states.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub os: PodOs<'a>,
+    /// RuntimeClass.
+    #[serde(borrow)]
+    pub runtime_class_name: Text<'a>,
+    /// Of which `windowsOptions.hostProcess` counts.
+    #[serde(deserialize_with = "or_default")]
+    pub security_context: SecurityContext,
+    /// Secrets with registry credentials.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub image_pull_secrets: Vec<LocalObjectReference<'a>>,
+    /// Whose pull secrets count too.
+    #[serde(borrow)]
+    pub service_account_name: Text<'a>,
+}
+
+/// A container of any of the three kinds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Container<'a> {
+    /// The container's name.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    /// The image reference as written.
+    #[serde(borrow)]
+    pub image: Text<'a>,
+    /// `Always`, `IfNotPresent` or `Never`.
+    #[serde(borrow)]
+    pub image_pull_policy: Text<'a>,
+    /// Of which `windowsOptions.hostProcess` counts.
+    #[serde(deserialize_with = "or_default")]
+    pub security_context: SecurityContext,
+}
+
+/// A volume, if it is an image volume (KEP-4639).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Volume<'a> {
+    /// The volume's name.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    /// The image; absent in other volumes.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub image: ImageVolume<'a>,
+}
+
+/// The image of an image volume.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ImageVolume<'a> {
+    /// The image reference as written.
+    #[serde(borrow)]
+    pub reference: Text<'a>,
+    /// `Always`, `IfNotPresent` or `Never`.
+    #[serde(borrow)]
+    pub pull_policy: Text<'a>,
+}
+
+/// v1 Affinity.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Affinity<'a> {
+    /// Node affinity; pod affinity is not read.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub node_affinity: NodeAffinity<'a>,
+}
+
+/// v1 NodeAffinity.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct NodeAffinity<'a> {
+    /// The required terms. `None` where there is no requirement; no terms at all match no node.
+    #[serde(borrow)]
+    pub required_during_scheduling_ignored_during_execution: Option<NodeSelector<'a>>,
+}
+
+/// v1 NodeSelector: terms that are ORed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct NodeSelector<'a> {
+    /// The terms.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub node_selector_terms: Vec<NodeSelectorTerm<'a>>,
+}
+
+/// v1 NodeSelectorTerm: requirements that are ANDed. A term without any matches no node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct NodeSelectorTerm<'a> {
+    /// Requirements on labels.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub match_expressions: Vec<NodeSelectorRequirement<'a>>,
+    /// Requirements on fields; `metadata.name` is the only one there is.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub match_fields: Vec<NodeSelectorRequirement<'a>>,
+}
+
+/// v1 NodeSelectorRequirement.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct NodeSelectorRequirement<'a> {
+    /// Label key or field.
+    #[serde(borrow)]
+    pub key: Text<'a>,
+    /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt` or `Lt`.
+    #[serde(borrow)]
+    pub operator: Text<'a>,
+    /// Values.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub values: Vec<Text<'a>>,
+}
+
+/// v1 Toleration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Toleration<'a> {
+    /// The taint's key; empty with `Exists` tolerates every key.
+    #[serde(borrow)]
+    pub key: Text<'a>,
+    /// `Equal` (also when empty), `Exists`, `Lt` or `Gt`.
+    #[serde(borrow)]
+    pub operator: Text<'a>,
+    /// The taint's value.
+    #[serde(borrow)]
+    pub value: Text<'a>,
+    /// The taint's effect; empty tolerates every effect.
+    #[serde(borrow)]
+    pub effect: Text<'a>,
+}
+
+/// v1 PodOS.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct PodOs<'a> {
+    /// `linux` or `windows`.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+}
+
+/// The part of a security context that decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SecurityContext {
+    /// Windows options.
+    #[serde(deserialize_with = "or_default")]
+    pub windows_options: WindowsOptions,
+}
+
+/// v1 WindowsSecurityContextOptions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct WindowsOptions {
+    /// Whether the container shares the host; absent in a container means what the pod says.
+    pub host_process: Option<bool>,
+}
+
+/// v1 LocalObjectReference.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct LocalObjectReference<'a> {
+    /// The object's name.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+}
+
+/// What carries an image in a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PodImage<'a> {
+    /// Name of the container or volume.
+    pub name: &'a str,
+    /// Where the reference stands, such as `spec.initContainers[0].image`.
+    pub kind: ImageField,
+    /// Position in its list.
+    pub position: usize,
+    /// The image reference as written.
+    pub image: &'a str,
+    /// Whether the kubelet never pulls it.
+    pub never_pulled: bool,
+    /// Whether the container shares the Windows host.
+    pub host_process: bool,
+}
+
+/// The four lists of a pod that name images (OPERATIONS A10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ImageField {
+    /// `spec.initContainers`.
+    InitContainer,
+    /// `spec.containers`.
+    Container,
+    /// `spec.ephemeralContainers`.
+    EphemeralContainer,
+    /// `spec.volumes`.
+    Volume,
+}
+
+impl PodImage<'_> {
+    /// The path of the field, such as `spec.containers[0].image`.
+    #[must_use]
+    pub fn field(&self) -> String {
+        let at = self.position;
+        match self.kind {
+            ImageField::InitContainer => format!("spec.initContainers[{at}].image"),
+            ImageField::Container => format!("spec.containers[{at}].image"),
+            ImageField::EphemeralContainer => format!("spec.ephemeralContainers[{at}].image"),
+            ImageField::Volume => format!("spec.volumes[{at}].image.reference"),
+        }
+    }
+
+    /// What to call it in a message: `container`, `init container`, `volume`.
+    #[must_use]
+    pub fn noun(&self) -> &'static str {
+        match self.kind {
+            ImageField::InitContainer => "init container",
+            ImageField::Container => "container",
+            ImageField::EphemeralContainer => "ephemeral container",
+            ImageField::Volume => "volume",
+        }
+    }
+}
+
+impl Pod<'_> {
+    /// Whether a DaemonSet made the pod.
+    #[must_use]
+    pub fn is_of_daemon_set(&self) -> bool {
+        self.metadata
+            .owner_references
+            .iter()
+            .any(|owner| owner.controller && &*owner.kind == "DaemonSet")
+    }
+}
+
+impl<'a> PodSpec<'a> {
+    /// The same without the terms that name a node, as a DaemonSet's controller adds them: what its template says of
+    /// placement, or less.
+    #[must_use]
+    pub fn without_node_name(&self) -> Self {
+        let mut spec = self.clone();
+        spec.node_name = Text::default();
+        let required = &mut spec
+            .affinity
+            .node_affinity
+            .required_during_scheduling_ignored_during_execution;
+        if let Some(selector) = required {
+            for term in &mut selector.node_selector_terms {
+                term.match_fields.clear();
+            }
+            if selector
+                .node_selector_terms
+                .iter()
+                .any(|term| term.match_expressions.is_empty())
+            {
+                *required = None;
+            }
+        }
+        spec
+    }
+}
+
+impl PodSpec<'_> {
+    /// Every image of the pod, in the order that the kubelet needs them. Empty references are left out: the API
+    /// server accepts them in templates only, where something fills them in later.
+    #[must_use]
+    pub fn images(&self) -> Vec<PodImage<'_>> {
+        let mut images = self.container_images(ImageField::InitContainer, &self.init_containers);
+        images.extend(self.container_images(ImageField::Container, &self.containers));
+        images.extend(
+            self.container_images(ImageField::EphemeralContainer, &self.ephemeral_containers),
+        );
+        images.extend(
+            self.volumes
+                .iter()
+                .enumerate()
+                .map(|(position, volume)| PodImage {
+                    name: &volume.name,
+                    kind: ImageField::Volume,
+                    position,
+                    image: &volume.image.reference,
+                    never_pulled: &*volume.image.pull_policy == "Never",
+                    host_process: false,
+                }),
+        );
+        images.retain(|image| !image.image.is_empty());
+        images
+    }
+
+    fn container_images<'s>(
+        &'s self,
+        kind: ImageField,
+        containers: &'s [Container<'_>],
+    ) -> Vec<PodImage<'s>> {
+        let pod_says = self.security_context.windows_options.host_process;
+        let image = |(position, container): (usize, &'s Container<'_>)| PodImage {
+            name: &container.name,
+            kind,
+            position,
+            image: &container.image,
+            never_pulled: &*container.image_pull_policy == "Never",
+            host_process: container
+                .security_context
+                .windows_options
+                .host_process
+                .or(pod_says)
+                == Some(true),
+        };
+        containers.iter().enumerate().map(image).collect()
+    }
+}
+
+impl PodImage<'_> {
+    /// The isolation that the container asks for on Windows; Hyper-V is asked for by RuntimeClass instead.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        if self.host_process {
+            Isolation::HostProcess
+        } else {
+            Isolation::Process
+        }
+    }
+}
+
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
+
+/// Looks for one key and skips the rest of the annotations, which are often the largest part of a pod.
+fn has_mirror_annotation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    struct Annotations;
+
+    impl<'de> Visitor<'de> for Annotations {
+        type Value = bool;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map of annotations")
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<bool, M::Error> {
+            let mut found = false;
+            while let Some(key) = map.next_key::<Text<'de>>()? {
+                found |= &*key == MIRROR_ANNOTATION;
+                map.next_value::<IgnoredAny>()?;
+            }
+            Ok(found)
+        }
+
+        fn visit_unit<E>(self) -> Result<bool, E> {
+            Ok(false)
+        }
+    }
+
+    deserializer.deserialize_any(Annotations)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_image_of_a_pod_is_found() {
+        let json = r#"{"metadata":{"annotations":{"kubernetes.io/config.mirror":"x","a":"b"}},"spec":{
+            "containers":[{"name":"web","image":"nginx"},{"name":"quiet","image":"mine","imagePullPolicy":"Never"},{"name":"none"}],
+            "initContainers":[{"name":"setup","image":"busybox"}],
+            "ephemeralContainers":[{"name":"debug","image":"tools"}],
+            "volumes":[{"name":"data","image":{"reference":"models:1"}},{"name":"tmp","emptyDir":{}}]}}"#;
+        let pod: Pod<'_> = serde_json::from_str(json).unwrap();
+        let found: Vec<_> = pod
+            .spec
+            .images()
+            .iter()
+            .map(|i| (i.field(), i.image.to_owned(), i.never_pulled))
+            .collect();
+        let want = [
+            ("spec.initContainers[0].image", "busybox", false),
+            ("spec.containers[0].image", "nginx", false),
+            ("spec.containers[1].image", "mine", true),
+            ("spec.ephemeralContainers[0].image", "tools", false),
+            ("spec.volumes[0].image.reference", "models:1", false),
+        ];
+        assert_eq!(
+            found,
+            want.map(|(field, image, never)| (field.to_owned(), image.to_owned(), never))
+        );
+        assert!(pod.metadata.is_mirror);
+    }
+
+    #[test]
+    fn nulls_and_unknown_fields_are_no_trouble() {
+        let json = r#"{"metadata":null,"extra":1,"spec":{"containers":null,"nodeSelector":{"a":null},"affinity":null,
+            "tolerations":null,"nodeName":null,"os":null,"securityContext":{"windowsOptions":null},"volumes":[{"name":"x","image":null}]}}"#;
+        let pod: Pod<'_> = serde_json::from_str(json).unwrap();
+        assert!(pod.spec.images().is_empty());
+        assert_eq!(pod.spec.node_selector.get("a"), Some(&Text::from("")));
+    }
+
+    #[test]
+    fn host_process_of_the_container_wins_over_the_pods() {
+        let json = r#"{"spec":{"securityContext":{"windowsOptions":{"hostProcess":true}},"containers":[
+            {"name":"a","image":"x"},{"name":"b","image":"x","securityContext":{"windowsOptions":{"hostProcess":false}}}]}}"#;
+        let pod: Pod<'_> = serde_json::from_str(json).unwrap();
+        let isolation: Vec<_> = pod.spec.images().iter().map(PodImage::isolation).collect();
+        assert_eq!(isolation, [Isolation::HostProcess, Isolation::Process]);
+    }
+
+    #[test]
+    fn a_real_review_is_borrowed() {
+        let review = include_str!("../../tests/data/review-6k.json");
+        let start = review.find("\"object\":").unwrap() + "\"object\":".len();
+        let pod: Pod<'_> = serde_json::Deserializer::from_str(&review[start..])
+            .into_iter()
+            .next()
+            .unwrap()
+            .unwrap();
+        assert!(pod.spec.images().len() >= 4);
+        assert!(pod.spec.containers[0].image.is_borrowed());
+    }
+}

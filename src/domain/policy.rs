@@ -1,0 +1,75 @@
+//! What follows from a finding: the operator's choices, as valid values.
+//!
+//! Leaves out how they are written in a settings file (`config`).
+
+use serde::{Deserialize, Serialize};
+
+/// What happens to a pod that would be denied, as in Pod Security Admission's modes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EnforcementAction {
+    /// Reject it.
+    #[default]
+    Deny,
+    /// Admit it with the same message as a warning.
+    Warn,
+    /// Admit it in silence; the API server's audit log says what would have happened.
+    Audit,
+}
+
+/// What a finding does to a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Admit it in silence.
+    Allow,
+    /// Admit it with a warning.
+    Warn,
+    /// Reject it.
+    Deny,
+}
+
+/// What a pod that fits some candidate nodes and not others is told, by what sets those nodes apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MayLandWrong {
+    /// The operating system.
+    pub os: Action,
+    /// The Windows build.
+    pub windows_build: Action,
+    /// The architecture.
+    pub arch: Action,
+}
+
+/// The operator's choices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// What happens to a pod that would be denied.
+    pub enforcement_action: EnforcementAction,
+    /// Pods that the scheduler may put on a wrong node.
+    pub may_land_wrong: MayLandWrong,
+    /// Pods of which something decisive is unknown.
+    pub unknown: Action,
+    /// Pods that no node is a candidate for.
+    pub no_candidate: Action,
+}
+
+impl Default for MayLandWrong {
+    fn default() -> Self {
+        Self {
+            os: Action::Warn,
+            windows_build: Action::Warn,
+            arch: Action::Warn,
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            enforcement_action: EnforcementAction::Deny,
+            may_land_wrong: MayLandWrong::default(),
+            unknown: Action::Warn,
+            no_candidate: Action::Warn,
+        }
+    }
+}

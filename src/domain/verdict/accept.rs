@@ -1,0 +1,168 @@
+//! Which architectures and variants a node accepts, best first (SEMANTICS 1.3): the list that
+//! `containerd/platforms` builds in `platformVector`, answered as a rank instead of a list.
+
+/// How well an entry's architecture fits a node: 0 is the node's own, higher is a fallback; `None` does not fit.
+/// All four words are normalised.
+pub(super) fn rank(node: (&str, Option<&str>), entry: (&str, Option<&str>)) -> Option<u8> {
+    match node.0 {
+        "amd64" => rank_on_amd64(node.1, entry),
+        "arm64" => rank_on_arm64(node.1, entry),
+        "arm" => rank_of_arm(node.1, entry),
+        _ => (node == entry).then_some(0),
+    }
+}
+
+/// `amd64/vN` takes its own level and lower ones, then 386. containerd itself never states a level.
+fn rank_on_amd64(variant: Option<&str>, entry: (&str, Option<&str>)) -> Option<u8> {
+    if entry == ("386", None) {
+        return Some(u8::MAX);
+    }
+    let own = match variant {
+        None => Some(1),
+        Some(variant) => amd64_level(variant),
+    };
+    match (own, entry) {
+        (_, ("amd64", entry_variant)) if entry_variant == variant => Some(0),
+        (Some(own), ("amd64", None)) => own.checked_sub(1),
+        (Some(own), ("amd64", Some(level))) => {
+            own.checked_sub(amd64_level(level)?).filter(|_| own > 1)
+        }
+        _ => None,
+    }
+}
+
+fn amd64_level(variant: &str) -> Option<u8> {
+    variant
+        .strip_prefix('v')?
+        .parse()
+        .ok()
+        .filter(|level| *level > 1)
+}
+
+/// arm64 takes its own minor version and lower ones, then 32-bit Arm from v8 down. A node that states none is v8.
+fn rank_on_arm64(variant: Option<&str>, entry: (&str, Option<&str>)) -> Option<u8> {
+    let (major, minor) = arm64_version(variant)?;
+    match entry.0 {
+        "arm64" => {
+            let (entry_major, entry_minor) = arm64_version(entry.1)?;
+            if entry_major == major {
+                return minor.checked_sub(entry_minor);
+            }
+            // Armv9.N includes Armv8.(N+5), and containerd knows no 8.10.
+            let newest_v8 = (minor + 5).min(9);
+            (major == 9)
+                .then(|| {
+                    newest_v8
+                        .checked_sub(entry_minor)
+                        .map(|steps| steps + minor + 1)
+                })
+                .flatten()
+        }
+        "arm" => rank_of_arm(Some("v8"), entry).map(|steps| steps + 100),
+        _ => None,
+    }
+}
+
+/// arm64 up to v0.2.1 of the library: the same variant to the letter, where only `8` and `v8` mean none, then 32-bit
+/// Arm. `written` is the entry's variant before normalising.
+pub(super) fn rank_on_arm64_without_minors(
+    variant: Option<&str>,
+    entry: (&str, Option<&str>),
+    written: Option<&str>,
+) -> Option<u8> {
+    if entry.0 == "arm" {
+        return rank_of_arm(variant.or(Some("v8")), entry).map(|steps| steps + 1);
+    }
+    let stated =
+        written.filter(|word| !matches!(word.to_ascii_lowercase().as_str(), "" | "8" | "v8"));
+    let same = match (stated, variant) {
+        (Some(stated), Some(own)) => stated.eq_ignore_ascii_case(own),
+        (stated, own) => stated.is_none() && own.is_none(),
+    };
+    (entry.0 == "arm64" && same).then_some(0)
+}
+
+/// `v8`, `v8.3`, `v9`: those that containerd knows, up to 8.9 and 9.7.
+fn arm64_version(variant: Option<&str>) -> Option<(u8, u8)> {
+    let version = variant.unwrap_or("v8").strip_prefix('v')?;
+    let (major, minor) = version.split_once('.').unwrap_or((version, "0"));
+    let version = (major.parse().ok()?, minor.parse().ok()?);
+    matches!(version, (8, 0..=9) | (9, 0..=7)).then_some(version)
+}
+
+/// `arm/vN` takes vN down to v5. Without a variant it counts as v7 (rule 15).
+fn rank_of_arm(variant: Option<&str>, entry: (&str, Option<&str>)) -> Option<u8> {
+    let own = variant.unwrap_or("v7");
+    if entry == ("arm", Some(own)) {
+        return Some(0);
+    }
+    let level = |variant: &str| variant.strip_prefix('v')?.parse::<u8>().ok();
+    let ("arm", Some(entry_variant)) = entry else {
+        return None;
+    };
+    let steps = level(own)?.checked_sub(level(entry_variant)?)?;
+    (level(entry_variant)? >= 5).then_some(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::platform::Platform;
+
+    /// The variants of `candidates` that a node accepts, best first.
+    fn accepted(node: &str, candidates: &str) -> String {
+        let parse = |text: &str| {
+            format!("linux/{text}")
+                .parse::<Platform>()
+                .unwrap()
+                .normalized()
+        };
+        let node = parse(node);
+        let mut found: Vec<(u8, &str)> = candidates
+            .split(' ')
+            .filter_map(|text| {
+                let entry = parse(text);
+                let own = (node.architecture.as_str(), node.variant.as_deref());
+                rank(own, (&entry.architecture, entry.variant.as_deref())).map(|rank| (rank, text))
+            })
+            .collect();
+        found.sort();
+        found
+            .iter()
+            .map(|(_, text)| *text)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    #[test]
+    fn what_a_node_accepts() {
+        let all = "amd64 amd64/v2 amd64/v3 amd64/v4 386 arm64 arm64/v8.1 arm64/v8.5 arm64/v8.6 arm64/v9 arm/v8 arm/v7 \
+                   arm/v6 arm/v5 ppc64le s390x riscv64";
+        for (node, want) in [
+            ("amd64", "amd64 386"),
+            ("amd64/v3", "amd64/v3 amd64/v2 amd64 386"),
+            ("arm64", "arm64 arm/v8 arm/v7 arm/v6 arm/v5"),
+            (
+                "arm64/v8.5",
+                "arm64/v8.5 arm64/v8.1 arm64 arm/v8 arm/v7 arm/v6 arm/v5",
+            ),
+            (
+                "arm64/v9",
+                "arm64/v9 arm64/v8.5 arm64/v8.1 arm64 arm/v8 arm/v7 arm/v6 arm/v5",
+            ),
+            (
+                "arm64/v9.1",
+                "arm64/v9 arm64/v8.6 arm64/v8.5 arm64/v8.1 arm64 arm/v8 arm/v7 arm/v6 arm/v5",
+            ),
+            ("arm64/v8.10", ""),
+            ("arm", "arm/v7 arm/v6 arm/v5"),
+            ("arm/v6", "arm/v6 arm/v5"),
+            ("arm/v5", "arm/v5"),
+            ("386", "386"),
+            ("s390x", "s390x"),
+            ("i686", ""),
+        ] {
+            assert_eq!(accepted(node, all), want, "{node}");
+        }
+    }
+}

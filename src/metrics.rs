@@ -1,0 +1,258 @@
+//! Every metric of the process, in one registry, with labels whose values are bounded.
+//!
+//! Names follow Prometheus: base units, `_total` for counters. No image and no namespace is ever a label.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+/// From a warm answer to what the API server waits for at most.
+const DURATION_BUCKETS: [f64; 13] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+type Gauge64 = Gauge<f64, std::sync::atomic::AtomicU64>;
+type AgeOf = Box<dyn Fn() -> Option<Duration> + Send + Sync>;
+
+/// The metrics of one process.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    duration: Histogram,
+    in_flight: Gauge,
+    nodes: Family<NodeLabels, Gauge>,
+    node_cache_age: Gauge64,
+    node_age: OnceLock<AgeOf>,
+    certificate_expiry: Gauge,
+}
+
+/// What a review was counted under. Values are literals, so that their number is bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// `create`, `update`, `delete`, `connect` or `unknown`.
+    pub operation: &'static str,
+    /// `allow`, `warn`, `deny` or `error`.
+    pub decision: &'static str,
+    /// Code of what decided, or `none`.
+    pub reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NodeLabels {
+    os: &'static str,
+    arch: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("platform_gate");
+        let metrics = Self {
+            requests: Family::default(),
+            duration: Histogram::new(DURATION_BUCKETS),
+            in_flight: Gauge::default(),
+            nodes: Family::default(),
+            node_cache_age: Gauge64::default(),
+            node_age: OnceLock::new(),
+            certificate_expiry: Gauge::default(),
+            registry: Registry::default(),
+        };
+        metrics.register(&mut registry);
+        Self {
+            registry,
+            ..metrics
+        }
+    }
+}
+
+impl Metrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "admission_requests",
+            "Reviews answered, by operation, decision and the reason for it",
+            self.requests.clone(),
+        );
+        registry.register(
+            "admission_duration_seconds",
+            "Time from the whole request read to its answer",
+            self.duration.clone(),
+        );
+        registry.register(
+            "admission_in_flight",
+            "Reviews being worked on",
+            self.in_flight.clone(),
+        );
+        registry.register(
+            "nodes",
+            "Nodes known, by operating system and architecture",
+            self.nodes.clone(),
+        );
+        registry.register(
+            "node_cache_age_seconds",
+            "Time since the watch on nodes last brought anything",
+            self.node_cache_age.clone(),
+        );
+        registry.register(
+            "certificate_expiry_timestamp_seconds",
+            "When the serving certificate expires, in seconds since 1970",
+            self.certificate_expiry.clone(),
+        );
+        let build = BuildLabels {
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        registry.register("build", "The running version", Info::new(build));
+    }
+
+    /// Counts one answered review.
+    pub fn reviewed(&self, labels: RequestLabels) {
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    /// Notes that a review has begun; it ends, however it ends, when the guard is dropped.
+    #[must_use]
+    pub fn review_started(&self) -> ReviewTimer<'_> {
+        self.in_flight.inc();
+        ReviewTimer {
+            metrics: self,
+            started: Instant::now(),
+        }
+    }
+
+    /// Replaces the number of nodes by the platforms given, one item a node.
+    pub fn set_nodes<'a>(&self, platforms: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        self.nodes.clear();
+        for (os, arch) in platforms {
+            let labels = NodeLabels {
+                os: known(os, &["linux", "windows"]),
+                arch: known(arch, ARCHITECTURES),
+            };
+            self.nodes.get_or_create(&labels).inc();
+        }
+    }
+
+    /// Sets what tells the age of the node cache when metrics are read; `None` while there is none.
+    pub fn read_node_age_from(&self, age: impl Fn() -> Option<Duration> + Send + Sync + 'static) {
+        // A second source would be a second node cache, which no process has.
+        let _ = self.node_age.set(Box::new(age));
+    }
+
+    /// Notes the end of the serving certificate's validity.
+    pub fn set_certificate_expiry(&self, at: SystemTime) {
+        let seconds = at
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        self.certificate_expiry
+            .set(i64::try_from(seconds).unwrap_or(i64::MAX));
+    }
+
+    /// The metrics as OpenMetrics text.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        if let Some(age) = self.node_age.get().and_then(|age| age()) {
+            self.node_cache_age.set(age.as_secs_f64());
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing into a String does not fail");
+        text
+    }
+}
+
+/// Measures one review from [`Metrics::review_started`] to its drop.
+#[derive(Debug)]
+pub struct ReviewTimer<'a> {
+    metrics: &'a Metrics,
+    started: Instant,
+}
+
+impl Drop for ReviewTimer<'_> {
+    fn drop(&mut self) {
+        self.metrics.in_flight.dec();
+        self.metrics
+            .duration
+            .observe(self.started.elapsed().as_secs_f64());
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+const ARCHITECTURES: &[&str] = &[
+    "amd64", "arm64", "arm", "386", "ppc64le", "s390x", "riscv64", "loong64", "mips64le",
+];
+
+/// A node's own words are not trusted to be few.
+fn known(value: &str, all: &[&'static str]) -> &'static str {
+    all.iter()
+        .find(|one| **one == value)
+        .copied()
+        .unwrap_or("other")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_written_under_its_name() {
+        let metrics = Metrics::default();
+        metrics.reviewed(RequestLabels {
+            operation: "create",
+            decision: "deny",
+            reason: "os-mismatch",
+        });
+        drop(metrics.review_started());
+        metrics.set_nodes([("linux", "amd64"), ("linux", "amd64"), ("plan9", "vax")]);
+        metrics.read_node_age_from(|| Some(Duration::from_millis(1500)));
+        metrics.set_certificate_expiry(SystemTime::UNIX_EPOCH + Duration::from_secs(7));
+        let text = metrics.to_text();
+        for line in [
+            r#"platform_gate_admission_requests_total{operation="create",decision="deny",reason="os-mismatch"} 1"#,
+            "platform_gate_admission_duration_seconds_count 1",
+            r#"platform_gate_admission_duration_seconds_bucket{le="10.0"} 1"#,
+            "platform_gate_admission_in_flight 0",
+            r#"platform_gate_nodes{os="linux",arch="amd64"} 2"#,
+            r#"platform_gate_nodes{os="other",arch="other"} 1"#,
+            "platform_gate_node_cache_age_seconds 1.5",
+            "platform_gate_certificate_expiry_timestamp_seconds 7",
+            concat!(
+                r#"platform_gate_build_info{version=""#,
+                env!("CARGO_PKG_VERSION"),
+                r#""} 1"#
+            ),
+        ] {
+            assert!(text.lines().any(|got| got == line), "{line} not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn nodes_that_have_gone_are_no_longer_counted() {
+        let metrics = Metrics::default();
+        metrics.set_nodes([("windows", "amd64")]);
+        metrics.set_nodes([("linux", "arm64")]);
+        assert!(!metrics.to_text().contains("windows"));
+    }
+
+    #[test]
+    fn a_review_counts_as_in_flight_until_it_ends() {
+        let metrics = Metrics::default();
+        let timer = metrics.review_started();
+        assert!(metrics.to_text().contains("admission_in_flight 1"));
+        drop(timer);
+        assert!(metrics.to_text().contains("admission_in_flight 0"));
+    }
+}

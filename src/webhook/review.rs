@@ -1,0 +1,173 @@
+//! `POST /validate`: from an HTTP request to the answer of one review.
+//!
+//! Whatever happens to a review, the caller gets an answer of ours before it gives up: a body that is no review is
+//! refused, a review that fails or runs late is allowed with a warning.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use futures::FutureExt;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::Deadline;
+use crate::admission::{Answer, ReviewError, parse_uid, write_response};
+use crate::metrics::{Metrics, RequestLabels};
+
+/// Twice the 3 MiB that an API server takes, since an update brings the old object too, and room around it.
+pub const MAX_BODY_BYTES: usize = 7 * 1024 * 1024;
+/// An API server sends the body at once.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a review that keeps its deadline may still take to write its answer.
+const GRACE: Duration = Duration::from_millis(100);
+
+struct Reviewer<F> {
+    review: F,
+    max_review: Duration,
+    metrics: Arc<Metrics>,
+}
+
+/// The routes of the webhook. `review` turns the body of a review into the body of its answer.
+pub fn router<F, Fut>(review: F, max_review: Duration, metrics: Arc<Metrics>) -> Router
+where
+    F: Fn(Bytes, Deadline) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Vec<u8>, ReviewError>> + Send + 'static,
+{
+    let reviewer = Arc::new(Reviewer {
+        review,
+        max_review,
+        metrics,
+    });
+    Router::new()
+        .route("/validate", post(validate::<F, Fut>))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(reviewer)
+}
+
+async fn validate<F, Fut>(State(reviewer): State<Arc<Reviewer<F>>>, request: Request) -> Response
+where
+    F: Fn(Bytes, Deadline) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Vec<u8>, ReviewError>> + Send + 'static,
+{
+    let query = request.uri().query();
+    let deadline = Deadline::from_query(query, Instant::now(), reviewer.max_review);
+    let outcome = match read_body(request).await {
+        Ok(body) => reviewer.answer(body, deadline).await,
+        Err(refusal) => Err(refusal),
+    };
+    match outcome {
+        Ok(answer) => ([(header::CONTENT_TYPE, "application/json")], answer).into_response(),
+        Err(refusal) => {
+            reviewer.count("error", refusal.reason());
+            refusal.into_response()
+        }
+    }
+}
+
+impl<F, Fut> Reviewer<F>
+where
+    F: Fn(Bytes, Deadline) -> Fut,
+    Fut: Future<Output = Result<Vec<u8>, ReviewError>>,
+{
+    async fn answer(&self, body: Bytes, deadline: Deadline) -> Result<Vec<u8>, Refusal> {
+        let _timer = self.metrics.review_started();
+        // The call itself is inside the guarded future: it may panic before its first await.
+        let review = async { (self.review)(body.clone(), deadline).await };
+        let guarded = AssertUnwindSafe(review).catch_unwind();
+        match timeout_at(deadline.at + GRACE, guarded).await {
+            Ok(Ok(answered)) => answered.map_err(Refusal::NotAReview),
+            Ok(Err(panic)) => {
+                tracing::error!(panic = panic_message(&*panic), "a review panicked");
+                self.unchecked(&body, "internal", "an internal error, see its log")
+            }
+            Err(_late) => {
+                tracing::warn!("a review ran past its deadline");
+                self.unchecked(&body, "deadline", "no answer within the time limit")
+            }
+        }
+    }
+
+    /// The answer to a review that came to nothing: not proof, so no denial.
+    fn unchecked(&self, body: &[u8], reason: &'static str, why: &str) -> Result<Vec<u8>, Refusal> {
+        let uid = parse_uid(body).map_err(Refusal::NotAReview)?;
+        self.count("warn", reason);
+        let warning = format!("platform-gate could not check whether the images can run: {why}");
+        Ok(write_response(&uid, Answer::allow(vec![warning])))
+    }
+}
+
+impl<F> Reviewer<F> {
+    /// Counts what the review function did not come to count.
+    fn count(&self, decision: &'static str, reason: &'static str) {
+        self.metrics.reviewed(RequestLabels {
+            operation: "unknown",
+            decision,
+            reason,
+        });
+    }
+}
+
+/// Why a request is no review that could be answered.
+#[derive(Debug)]
+enum Refusal {
+    TooLarge,
+    Slow,
+    Broken,
+    NotAReview(ReviewError),
+}
+
+impl Refusal {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::TooLarge => "too-large",
+            Self::Slow => "slow-body",
+            Self::Broken => "broken-body",
+            Self::NotAReview(_) => "bad-request",
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("the body is larger than {MAX_BODY_BYTES} bytes\n"),
+            ),
+            Self::Slow => (
+                StatusCode::REQUEST_TIMEOUT,
+                format!("the body did not arrive within {BODY_TIMEOUT:?}\n"),
+            ),
+            Self::Broken => (
+                StatusCode::BAD_REQUEST,
+                "the body could not be read to its end\n".to_owned(),
+            ),
+            Self::NotAReview(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")),
+        }
+        .into_response()
+    }
+}
+
+async fn read_body(request: Request) -> Result<Bytes, Refusal> {
+    match timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Refusal::TooLarge),
+        Ok(Err(_)) => Err(Refusal::Broken),
+        Err(_) => Err(Refusal::Slow),
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

@@ -1,0 +1,5 @@
+//! The client side of the Kubernetes API, against a server on loopback that answers as an API server does.
+
+mod certificate;
+mod fake;
+mod nodes;
