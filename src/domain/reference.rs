@@ -65,7 +65,7 @@ pub enum ReferenceError {
     Tag(String),
     /// The digest is of an unknown algorithm, or not of its length, or not lower-case.
     #[error(
-        "{0:?} is not a digest: write sha256: and 64, or sha512: and 128, lower-case hexadecimal digits"
+        "{0:?} is not a digest: write sha256: and 64, sha384: and 96, or sha512: and 128 lower-case hexadecimal digits"
     )]
     Digest(String),
 }

@@ -102,6 +102,13 @@ fn a_digest_counts_more_than_the_tag_beside_it() {
         "library/nginx",
         &digest,
     );
+    let longer = format!("@sha384:{HEX}{}", &HEX[..32]);
+    check(
+        &format!("nginx{longer}"),
+        "docker.io",
+        "library/nginx",
+        &longer,
+    );
     let reference = Reference::parse(&format!("nginx:1.25{digest}")).unwrap();
     assert_eq!(reference.tag(), None);
     assert_eq!(reference.digest().unwrap().hex(), HEX);
