@@ -7,8 +7,10 @@
 //! In reading order: a `lookup` asks the `endpoint`s of a reference, each in a `session` over the `transport`; `pull`
 //! reads the `manifest`s into an `Image`, which the `cache` keeps.
 
+mod breaker;
 mod cache;
 mod challenge;
+mod clients;
 mod cooldown;
 mod digest;
 mod docker_config;

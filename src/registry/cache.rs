@@ -5,9 +5,10 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, Shared};
+use tokio::time::Instant;
 
 use super::keychain::Identity;
 use crate::domain::image::{EntryContent, EntryPlatform, Image, ImageContent, ImageIndex};
@@ -56,11 +57,8 @@ impl Kept {
 /// How long a failure is not tried again. A denial is never made of one, so these only spare the registry.
 pub(super) fn failure_lifetime(failure: LookupFailure) -> Duration {
     Duration::from_secs(match failure {
-        LookupFailure::NotFound => 5,
-        LookupFailure::Unreachable
-        | LookupFailure::Timeout
-        | LookupFailure::Tls
-        | LookupFailure::RateLimited => 10,
+        LookupFailure::NotFound | LookupFailure::Unreachable | LookupFailure::Timeout => 5,
+        LookupFailure::Tls | LookupFailure::RateLimited => 10,
         LookupFailure::Unauthorized
         | LookupFailure::Forbidden
         | LookupFailure::Malformed

@@ -4,6 +4,7 @@ mod access;
 mod cached;
 mod faults;
 mod images;
+mod outage;
 mod wire;
 
 use std::sync::Arc;
