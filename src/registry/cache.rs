@@ -11,6 +11,8 @@ use futures::future::{BoxFuture, FutureExt, Shared};
 use tokio::time::Instant;
 
 use super::keychain::Identity;
+use super::settings::RegistrySettings;
+use super::shares::{Part, Shares};
 use crate::domain::image::{EntryContent, EntryPlatform, Image, ImageContent, ImageIndex};
 use crate::domain::lookup::LookupFailure;
 use crate::domain::platform::Platform;
@@ -32,6 +34,7 @@ pub(super) struct Kept {
     pub(super) outcome: Outcome,
     /// `None`: for as long as there is room.
     fresh_until: Option<Instant>,
+    part: Option<Part>,
 }
 
 impl Kept {
@@ -39,6 +42,7 @@ impl Kept {
         Self {
             outcome: Ok(image),
             fresh_until: None,
+            part: None,
         }
     }
 
@@ -46,6 +50,7 @@ impl Kept {
         Self {
             outcome,
             fresh_until: Some(Instant::now() + time),
+            part: None,
         }
     }
 
@@ -84,19 +89,29 @@ pub(super) fn is_outage(failure: LookupFailure) -> bool {
 
 pub(super) struct Cache {
     kept: moka::future::Cache<Key, Kept>,
+    shares: Arc<Shares>,
     flights: Flights,
 }
 
-type Flights = Arc<Mutex<HashMap<Key, Shared<BoxFuture<'static, Outcome>>>>>;
+pub(super) type Flight = Shared<BoxFuture<'static, Outcome>>;
+type Flights = Arc<Mutex<HashMap<Key, Flight>>>;
 
 impl Cache {
-    pub(super) fn new(bytes: u64) -> Self {
+    pub(super) fn new(settings: &RegistrySettings) -> Self {
+        let shares = Arc::new(Shares::new(settings.cache_bytes_per_namespace));
+        let of_all = Arc::clone(&shares);
         let kept = moka::future::Cache::builder()
-            .max_capacity(bytes)
+            .max_capacity(settings.cache_bytes)
             .weigher(weigh)
+            .eviction_listener(move |_, kept: Kept, _| {
+                if let Some(part) = &kept.part {
+                    of_all.remove(part);
+                }
+            })
             .build();
         Self {
             kept,
+            shares,
             flights: Flights::default(),
         }
     }
@@ -105,17 +120,27 @@ impl Cache {
         self.kept.get(key).await
     }
 
-    pub(super) async fn insert(&self, key: Key, kept: Kept) {
+    /// Keeps an answer, counted against the share of the namespace that it was got for.
+    pub(super) async fn insert(&self, key: Key, mut kept: Kept, namespace: Option<&Arc<str>>) {
+        let mut surplus = Vec::new();
+        if let Some(namespace) = namespace {
+            let (part, old) = self.shares.add(namespace, &key, weigh(&key, &kept));
+            (kept.part, surplus) = (Some(part), old);
+        }
         self.kept.insert(key, kept).await;
+        for key in surplus {
+            self.kept.invalidate(&key).await;
+        }
+    }
+
+    /// The flight for a key, if there is one.
+    pub(super) fn flight(&self, key: &Key) -> Option<Flight> {
+        lock(&self.flights).get(key).cloned()
     }
 
     /// Joins the flight for a key, or starts one. It goes on when its callers have gone, so that their time-out does
     /// not throw the answer away, and a panic in it is its own.
-    pub(super) fn join<F>(
-        &self,
-        key: &Key,
-        load: impl FnOnce() -> F,
-    ) -> Shared<BoxFuture<'static, Outcome>>
+    pub(super) fn join<F>(&self, key: &Key, load: impl FnOnce() -> F) -> Flight
     where
         F: Future<Output = Outcome> + Send + 'static,
     {

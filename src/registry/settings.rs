@@ -31,10 +31,19 @@ pub struct RegistrySettings {
     pub tag_ttl: Duration,
     /// Most bytes of answers kept.
     pub cache_bytes: u64,
+    /// As `cache_bytes`, for the answers that one namespace asked for first.
+    pub cache_bytes_per_namespace: u64,
+    /// Most images looked up at the same time. Who has to wait does so until its deadline.
+    pub max_lookups: usize,
+    /// As `max_lookups`, at one registry or mirror.
+    pub max_lookups_per_host: usize,
+    /// As `max_lookups`, for one namespace; less than at one host, so that none can fill a host alone.
+    pub max_lookups_per_namespace: usize,
 }
 
 impl RegistrySettings {
-    /// The defaults: no host named, no CA, 2 s to connect, 20 s for an image, tags kept for 30 s, 32 MiB of answers.
+    /// The defaults: no host named, no CA, 2 s to connect, 20 s for an image, tags kept for 30 s, 32 MiB of answers and
+    /// 8 MiB of one namespace's, 256 look-ups at a time, 32 at one host and 24 for one namespace.
     #[must_use]
     pub fn new(egress: EgressPolicy) -> Self {
         Self {
@@ -45,6 +54,10 @@ impl RegistrySettings {
             pull_timeout: Duration::from_secs(20),
             tag_ttl: Duration::from_secs(30),
             cache_bytes: 32 << 20,
+            cache_bytes_per_namespace: 8 << 20,
+            max_lookups: 256,
+            max_lookups_per_host: 32,
+            max_lookups_per_namespace: 24,
         }
     }
 }

@@ -5,6 +5,7 @@ mod cached;
 mod faults;
 mod images;
 mod outage;
+mod tenants;
 mod wire;
 
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use std::time::Duration;
 use platform_gate::domain::image::Image;
 use platform_gate::domain::lookup::LookupFailure;
 use platform_gate::domain::reference::Reference;
-use platform_gate::registry::{EgressPolicy, HostSettings, Keychain, Registry, RegistrySettings};
+use platform_gate::registry::{
+    Caller, EgressPolicy, HostSettings, Keychain, Registry, RegistrySettings,
+};
 use tokio::time::Instant;
 
 use crate::support::registry::FakeRegistry;
