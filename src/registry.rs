@@ -90,6 +90,8 @@ impl Registry {
 
     /// What an image offers: everything that a verdict needs, from the cache or from its registry.
     ///
+    /// A tag's answer of the last minutes is given at once, while the registry is asked whether the tag has moved.
+    ///
     /// `caller` is a keychain, or a [`Caller`] whose namespace has its share of look-ups and of the cache. At the
     /// deadline an older answer is given if there is one; what is under way goes on for the next caller.
     ///
@@ -106,6 +108,9 @@ impl Registry {
         let kept = self.lookups.kept(&key).await;
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh()) {
             return kept.outcome.clone();
+        }
+        if let Some(image) = self.lookups.revalidating(&key, kept.as_ref(), caller) {
+            return Ok(image);
         }
         let older = || kept.and_then(|kept| kept.outcome.ok());
         let flight = match self.lookups.join(&key, caller, deadline).await {

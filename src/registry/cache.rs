@@ -34,6 +34,8 @@ pub(super) struct Kept {
     pub(super) outcome: Outcome,
     /// `None`: for as long as there is room.
     fresh_until: Option<Instant>,
+    /// When the registry last said so; later than that only because nobody could be asked.
+    said_at: Instant,
     part: Option<Part>,
 }
 
@@ -42,6 +44,7 @@ impl Kept {
         Self {
             outcome: Ok(image),
             fresh_until: None,
+            said_at: Instant::now(),
             part: None,
         }
     }
@@ -50,12 +53,29 @@ impl Kept {
         Self {
             outcome,
             fresh_until: Some(Instant::now() + time),
+            said_at: Instant::now(),
+            part: None,
+        }
+    }
+
+    /// The same answer for a while longer, without it having been heard again.
+    pub(super) fn still_fresh_for(&self, time: Duration) -> Self {
+        Self {
+            outcome: self.outcome.clone(),
+            fresh_until: Some(Instant::now() + time),
+            said_at: self.said_at,
             part: None,
         }
     }
 
     pub(super) fn is_fresh(&self) -> bool {
         self.fresh_until.is_none_or(|until| Instant::now() < until)
+    }
+
+    /// The image, if it was heard of not longer ago than this.
+    pub(super) fn image_within(&self, age: Duration) -> Option<Arc<Image>> {
+        let image = self.outcome.as_ref().ok();
+        image.filter(|_| self.said_at.elapsed() <= age).cloned()
     }
 }
 

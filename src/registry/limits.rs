@@ -73,6 +73,20 @@ impl Limits {
         })
     }
 
+    /// A turn if there is one at once, for work that nobody waits for.
+    pub(super) fn turn_now(&self, namespace: Option<&str>, deadline: Instant) -> Option<Turn> {
+        let of_namespace = match namespace {
+            Some(namespace) => Some(self.by_namespace.of(namespace).try_acquire_owned().ok()?),
+            None => None,
+        };
+        let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        Some(Turn {
+            deadline,
+            namespace: namespace.map(Arc::from),
+            _slots: [of_namespace, Some(of_all)],
+        })
+    }
+
     /// Waits until the host may be asked.
     pub(super) async fn at_host(
         &self,
@@ -156,6 +170,8 @@ mod tests {
             let turn = limits.turn(namespace, soon()).await;
             assert_eq!(turn.is_ok(), has_turn, "{namespace:?}");
             turns.extend(turn.ok());
+            let at_once = limits.turn_now(Some("a"), soon()).is_some();
+            assert_eq!(at_once, turns.len() < 2);
         }
         drop(turns);
         assert!(limits.turn(Some("a"), soon()).await.is_ok());

@@ -32,6 +32,7 @@ pub(super) struct Lookups {
     /// By the registry's name in references.
     mirrors: HashMap<String, Vec<Url>>,
     tag_ttl: Duration,
+    tag_stale: Duration,
     pull_timeout: Duration,
 }
 
@@ -45,6 +46,7 @@ impl Lookups {
             limits,
             mirrors: mirrors.map(|(name, host)| (name, host.mirrors)).collect(),
             tag_ttl: settings.tag_ttl,
+            tag_stale: settings.tag_stale,
             pull_timeout: settings.pull_timeout,
         }
     }
@@ -89,6 +91,27 @@ impl Lookups {
         Ok(self.start(key, caller.keychain, turn))
     }
 
+    /// The answer of a tag that may have moved, if it is recent enough to be used while the registry is asked. That is
+    /// put off where the caller's share of look-ups is used up.
+    pub(super) fn revalidating(
+        self: &Arc<Self>,
+        key: &Key,
+        kept: Option<&Kept>,
+        caller: Caller<'_>,
+    ) -> Option<Arc<Image>> {
+        let image = kept?.image_within(self.tag_stale)?;
+        if !is_complete(&image) {
+            return None;
+        }
+        let deadline = Instant::now() + self.pull_timeout;
+        if self.cache.flight(key).is_none()
+            && let Some(turn) = self.limits.turn_now(caller.namespace, deadline)
+        {
+            drop(self.start(key, caller.keychain, turn));
+        }
+        Some(image)
+    }
+
     fn start(self: &Arc<Self>, key: &Key, keychain: &Keychain, turn: Turn) -> Flight {
         self.cache.join(key, || {
             let (this, key, keychain) = (Arc::clone(self), key.clone(), keychain.clone());
@@ -102,7 +125,7 @@ impl Lookups {
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh()) {
             return kept.outcome.clone();
         }
-        let known = kept.and_then(|kept| kept.outcome.ok());
+        let known = kept.as_ref().and_then(|kept| kept.outcome.clone().ok());
         let query = Query {
             key: &key,
             keychain,
@@ -116,11 +139,15 @@ impl Lookups {
         };
         let registry = key.reference.registry();
         tracing::debug!(registry, reason = failure.code(), "image look-up failed");
-        let outcome = known.filter(|_| is_outage(failure)).ok_or(failure);
         let lifetime = failure_lifetime(failure);
+        let known = kept.filter(|kept| kept.outcome.is_ok() && is_outage(failure));
+        let next = match known {
+            Some(known) => known.still_fresh_for(lifetime),
+            None => Kept::fresh_for(Err(failure), lifetime),
+        };
+        let outcome = next.outcome.clone();
         if outcome.is_ok() || !lifetime.is_zero() {
-            let kept = Kept::fresh_for(outcome.clone(), lifetime);
-            self.cache.insert(key, kept, turn.namespace.as_ref()).await;
+            self.cache.insert(key, next, turn.namespace.as_ref()).await;
         }
         outcome
     }

@@ -80,3 +80,22 @@ fn basic(user: &str) -> String {
     let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:secret"));
     format!("Basic {encoded}")
 }
+
+/// Moves the clock: tests do not wait for time to pass.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+/// Waits until the server has been asked this many times.
+async fn asked(server: &FakeRegistry, times: usize) {
+    let wait = async {
+        while server.lines().len() < times {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait)
+        .await
+        .unwrap();
+}

@@ -43,25 +43,6 @@ async fn fetch_from(registry: &Registry, host: &str, name: &str) -> Result<(), L
     fetched.await.map(|_| ())
 }
 
-/// Moves the clock: tests do not wait for windows to end.
-async fn pass(time: Duration) {
-    tokio::time::pause();
-    tokio::time::advance(time).await;
-    tokio::time::resume();
-}
-
-/// Waits until the server has been asked this many times.
-async fn asked(server: &FakeRegistry, times: usize) {
-    let wait = async {
-        while server.lines().len() < times {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), wait)
-        .await
-        .unwrap();
-}
-
 #[tokio::test]
 async fn only_the_first_look_up_waits_for_a_host_that_drops_connections() {
     crate::support::certificates::install_provider();
