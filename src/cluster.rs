@@ -1,10 +1,11 @@
-//! What is read from and written to the Kubernetes API: nodes, and the certificate that the API server trusts.
+//! What is read from and written to the Kubernetes API: nodes, pull secrets, and the certificate that the API server trusts.
 //!
 //! Leaves out what is decided from it, and who presents the certificate: callers hand in functions that are told.
 
 pub mod certificate;
 pub mod client;
 pub mod nodes;
+pub mod pull_secrets;
 mod traffic;
 
 pub use traffic::Freshness;
