@@ -1,4 +1,4 @@
-//! What is read from and written to the Kubernetes API: nodes, and the certificate that the API server trusts.
+//! What is read from and written to the Kubernetes API: nodes, pull secrets, and the certificate that the API server trusts.
 //!
 //! Leaves out what is decided from it, and who presents the certificate: callers hand in functions that are told.
 
@@ -6,6 +6,7 @@ pub mod certificate;
 pub mod client;
 pub mod nodes;
 pub mod runtime_classes;
+pub mod pull_secrets;
 mod traffic;
 
 pub use traffic::Freshness;

@@ -7,19 +7,25 @@
 //! In reading order: a `lookup` asks the `endpoint`s of a reference, each in a `session` over the `transport`; `pull`
 //! reads the `manifest`s into an `Image`, which the `cache` keeps.
 
+mod breaker;
 mod cache;
 mod challenge;
+mod clients;
 mod cooldown;
 mod digest;
 mod docker_config;
 mod egress;
 mod endpoint;
+mod glob;
 mod keychain;
+mod limits;
+mod location;
 mod lookup;
 mod manifest;
 mod pull;
 mod session;
 mod settings;
+mod shares;
 mod token;
 mod transport;
 
@@ -32,7 +38,8 @@ use url::Url;
 
 use self::egress::{Authority, Guard, Scheme, authority};
 use self::endpoint::{check_mirrors, upstream_url};
-pub use self::keychain::{Keychain, KeychainError};
+pub use self::keychain::{Candidate, Keychain, KeychainError};
+pub use self::limits::Caller;
 use self::lookup::Lookups;
 use self::session::Wire;
 pub use self::settings::{EgressPolicy, HostSettings, RegistryError, RegistrySettings};
@@ -85,27 +92,36 @@ impl Registry {
 
     /// What an image offers: everything that a verdict needs, from the cache or from its registry.
     ///
-    /// At the deadline an older answer is given if there is one; what is under way goes on for the next caller.
+    /// A tag's answer of the last minutes is given at once, while the registry is asked whether the tag has moved.
+    ///
+    /// `caller` is a keychain, or a [`Caller`] whose namespace has its share of look-ups and of the cache. At the
+    /// deadline an older answer is given if there is one; what is under way goes on for the next caller.
     ///
     /// # Errors
     /// The reason why it cannot be told. The registry's own words are in none of them.
     pub async fn fetch_image(
         &self,
         reference: &Reference,
-        keychain: &Keychain,
+        caller: impl Into<Caller<'_>>,
         deadline: Instant,
     ) -> Result<Arc<Image>, LookupFailure> {
-        let key = self.lookups.key(reference, keychain);
+        let caller = caller.into();
+        let key = self.lookups.key(reference, caller.keychain);
         let kept = self.lookups.kept(&key).await;
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh()) {
             return kept.outcome.clone();
         }
-        let flight = self.lookups.join(&key, keychain);
+        if let Some(image) = self.lookups.revalidating(&key, kept.as_ref(), caller) {
+            return Ok(image);
+        }
+        let older = || kept.and_then(|kept| kept.outcome.ok());
+        let flight = match self.lookups.join(&key, caller, deadline).await {
+            Ok(flight) => flight,
+            Err(failure) => return older().ok_or(failure),
+        };
         match timeout_at(deadline, flight).await {
             Ok(outcome) => outcome,
-            Err(_) => kept
-                .and_then(|kept| kept.outcome.ok())
-                .ok_or(LookupFailure::Timeout),
+            Err(_) => older().ok_or(LookupFailure::Timeout),
         }
     }
 }

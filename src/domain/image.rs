@@ -7,7 +7,7 @@ use std::fmt;
 use super::lookup::LookupFailure;
 use super::platform::Platform;
 
-/// A content digest, `sha256:<64 hex digits>` or `sha512:<128 hex digits>`, checked when it was read.
+/// A content digest, `sha256:`, `sha384:` or `sha512:` and 64, 96 or 128 hex digits, checked when it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(Box<str>);
 
@@ -143,12 +143,14 @@ fn collect_offered<'a>(index: &'a ImageIndex, offered: &mut Vec<&'a Platform>) {
 }
 
 impl Digest {
-    /// Reads a digest as the OCI image-spec writes it, with the two registered algorithms only.
+    /// Reads a digest of the two algorithms that the OCI image-spec registers, or of sha384, which runtimes take too
+    /// (`opencontainers/go-digest`).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (algorithm, hex) = text.split_once(':')?;
         let length = match algorithm {
             "sha256" => 64,
+            "sha384" => 96,
             "sha512" => 128,
             _ => return None,
         };
@@ -162,7 +164,7 @@ impl Digest {
         &self.0
     }
 
-    /// The algorithm: `sha256` or `sha512`.
+    /// The algorithm: `sha256`, `sha384` or `sha512`.
     #[must_use]
     pub fn algorithm(&self) -> &str {
         &self.0[..6]
@@ -193,6 +195,8 @@ mod tests {
             (format!("sha512:{hex}{hex}"), true),
             (format!("sha256:{}", "A".repeat(64)), false),
             (format!("sha256:{}", "a".repeat(63)), false),
+            (format!("sha384:{hex}{}", "a".repeat(32)), true),
+            (format!("sha384:{hex}"), false),
             (format!("sha512:{hex}"), false),
             (format!("md5:{}", "a".repeat(32)), false),
             (format!("sha256:../{}", "a".repeat(61)), false),

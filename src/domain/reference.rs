@@ -65,7 +65,7 @@ pub enum ReferenceError {
     Tag(String),
     /// The digest is of an unknown algorithm, or not of its length, or not lower-case.
     #[error(
-        "{0:?} is not a digest: write sha256: and 64, or sha512: and 128, lower-case hexadecimal digits"
+        "{0:?} is not a digest: write sha256: and 64, sha384: and 96, or sha512: and 128 lower-case hexadecimal digits"
     )]
     Digest(String),
 }
@@ -86,6 +86,15 @@ impl Reference {
         let (name, tag, digest) = split_version(&remainder);
         check_registry(registry)?;
         check_repository(name)?;
+        // A first part that is no host counts as part of the repository (see `check_registry`).
+        let outside = if is_host(registry) {
+            0
+        } else {
+            registry.len() + 1
+        };
+        if outside + name.len() > MAX_REPOSITORY {
+            return Err(ReferenceError::TooLong(outside + name.len()));
+        }
         let version = match (tag, digest) {
             (tag, Some(digest)) => {
                 tag.map(check_tag).transpose()?;
@@ -252,9 +261,6 @@ fn check_repository(name: &str) -> Result<(), ReferenceError> {
     }
     if !name.split('/').all(is_path_component) {
         return Err(ReferenceError::Repository(excerpt(name)));
-    }
-    if name.len() > MAX_REPOSITORY {
-        return Err(ReferenceError::TooLong(name.len()));
     }
     Ok(())
 }

@@ -5,11 +5,14 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, Shared};
+use tokio::time::Instant;
 
 use super::keychain::Identity;
+use super::settings::RegistrySettings;
+use super::shares::{Part, Shares};
 use crate::domain::image::{EntryContent, EntryPlatform, Image, ImageContent, ImageIndex};
 use crate::domain::lookup::LookupFailure;
 use crate::domain::platform::Platform;
@@ -31,6 +34,9 @@ pub(super) struct Kept {
     pub(super) outcome: Outcome,
     /// `None`: for as long as there is room.
     fresh_until: Option<Instant>,
+    /// When the registry last said so; later than that only because nobody could be asked.
+    said_at: Instant,
+    part: Option<Part>,
 }
 
 impl Kept {
@@ -38,6 +44,8 @@ impl Kept {
         Self {
             outcome: Ok(image),
             fresh_until: None,
+            said_at: Instant::now(),
+            part: None,
         }
     }
 
@@ -45,22 +53,37 @@ impl Kept {
         Self {
             outcome,
             fresh_until: Some(Instant::now() + time),
+            said_at: Instant::now(),
+            part: None,
+        }
+    }
+
+    /// The same answer for a while longer, without it having been heard again.
+    pub(super) fn still_fresh_for(&self, time: Duration) -> Self {
+        Self {
+            outcome: self.outcome.clone(),
+            fresh_until: Some(Instant::now() + time),
+            said_at: self.said_at,
+            part: None,
         }
     }
 
     pub(super) fn is_fresh(&self) -> bool {
         self.fresh_until.is_none_or(|until| Instant::now() < until)
     }
+
+    /// The image, if it was heard of not longer ago than this.
+    pub(super) fn image_within(&self, age: Duration) -> Option<Arc<Image>> {
+        let image = self.outcome.as_ref().ok();
+        image.filter(|_| self.said_at.elapsed() <= age).cloned()
+    }
 }
 
 /// How long a failure is not tried again. A denial is never made of one, so these only spare the registry.
 pub(super) fn failure_lifetime(failure: LookupFailure) -> Duration {
     Duration::from_secs(match failure {
-        LookupFailure::NotFound => 5,
-        LookupFailure::Unreachable
-        | LookupFailure::Timeout
-        | LookupFailure::Tls
-        | LookupFailure::RateLimited => 10,
+        LookupFailure::NotFound | LookupFailure::Unreachable | LookupFailure::Timeout => 5,
+        LookupFailure::Tls | LookupFailure::RateLimited => 10,
         LookupFailure::Unauthorized
         | LookupFailure::Forbidden
         | LookupFailure::Malformed
@@ -86,19 +109,29 @@ pub(super) fn is_outage(failure: LookupFailure) -> bool {
 
 pub(super) struct Cache {
     kept: moka::future::Cache<Key, Kept>,
+    shares: Arc<Shares>,
     flights: Flights,
 }
 
-type Flights = Arc<Mutex<HashMap<Key, Shared<BoxFuture<'static, Outcome>>>>>;
+pub(super) type Flight = Shared<BoxFuture<'static, Outcome>>;
+type Flights = Arc<Mutex<HashMap<Key, Flight>>>;
 
 impl Cache {
-    pub(super) fn new(bytes: u64) -> Self {
+    pub(super) fn new(settings: &RegistrySettings) -> Self {
+        let shares = Arc::new(Shares::new(settings.cache_bytes_per_namespace));
+        let of_all = Arc::clone(&shares);
         let kept = moka::future::Cache::builder()
-            .max_capacity(bytes)
+            .max_capacity(settings.cache_bytes)
             .weigher(weigh)
+            .eviction_listener(move |_, kept: Kept, _| {
+                if let Some(part) = &kept.part {
+                    of_all.remove(part);
+                }
+            })
             .build();
         Self {
             kept,
+            shares,
             flights: Flights::default(),
         }
     }
@@ -107,17 +140,27 @@ impl Cache {
         self.kept.get(key).await
     }
 
-    pub(super) async fn insert(&self, key: Key, kept: Kept) {
+    /// Keeps an answer, counted against the share of the namespace that it was got for.
+    pub(super) async fn insert(&self, key: Key, mut kept: Kept, namespace: Option<&Arc<str>>) {
+        let mut surplus = Vec::new();
+        if let Some(namespace) = namespace {
+            let (part, old) = self.shares.add(namespace, &key, weigh(&key, &kept));
+            (kept.part, surplus) = (Some(part), old);
+        }
         self.kept.insert(key, kept).await;
+        for key in surplus {
+            self.kept.invalidate(&key).await;
+        }
+    }
+
+    /// The flight for a key, if there is one.
+    pub(super) fn flight(&self, key: &Key) -> Option<Flight> {
+        lock(&self.flights).get(key).cloned()
     }
 
     /// Joins the flight for a key, or starts one. It goes on when its callers have gone, so that their time-out does
     /// not throw the answer away, and a panic in it is its own.
-    pub(super) fn join<F>(
-        &self,
-        key: &Key,
-        load: impl FnOnce() -> F,
-    ) -> Shared<BoxFuture<'static, Outcome>>
+    pub(super) fn join<F>(&self, key: &Key, load: impl FnOnce() -> F) -> Flight
     where
         F: Future<Output = Outcome> + Send + 'static,
     {

@@ -1,13 +1,14 @@
 //! Hosts that asked to be left alone for a while (`Retry-After`), and until when they are.
 //!
-//! Leaves out hosts that do not answer at all.
+//! Leaves out hosts that do not answer at all: that is `breaker`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
+use tokio::time::Instant;
 
 use super::egress::Authority;
 use crate::domain::lookup::LookupFailure;

@@ -1,6 +1,6 @@
 //! Checks bytes against the digest that was asked for and the one that the registry announced.
 
-use sha2::{Digest as _, Sha256, Sha512};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use crate::domain::image::Digest;
 use crate::domain::lookup::LookupFailure;
@@ -26,6 +26,7 @@ pub(super) fn verify(
 fn compute(algorithm: &str, bytes: &[u8]) -> Option<Digest> {
     let hash = match algorithm {
         "sha256" => Sha256::digest(bytes).to_vec(),
+        "sha384" => Sha384::digest(bytes).to_vec(),
         "sha512" => Sha512::digest(bytes).to_vec(),
         _ => return None,
     };
@@ -40,9 +41,10 @@ mod tests {
     #[test]
     fn bytes_must_have_every_digest_that_was_named() {
         let digest = |text: &[u8], algorithm| compute(algorithm, text).unwrap();
-        let (a, b, long) = (
+        let (a, b, middle, long) = (
             digest(b"a", "sha256"),
             digest(b"b", "sha256"),
+            digest(b"a", "sha384"),
             digest(b"a", "sha512"),
         );
         let mismatch = Err(LookupFailure::DigestMismatch);
@@ -52,6 +54,7 @@ mod tests {
             (None, Some(&a), Ok(&a)),
             (None, Some(&long), Ok(&long)),
             (Some(&long), Some(&a), Ok(&long)),
+            (Some(&middle), None, Ok(&middle)),
             (Some(&b), None, mismatch),
             (None, Some(&b), mismatch),
             (Some(&a), Some(&b), mismatch),
@@ -60,5 +63,6 @@ mod tests {
             assert_eq!(verify(b"a", requested, announced), want.cloned());
         }
         assert!(a.hex().starts_with("ca978112ca1bbdca"));
+        assert!(middle.hex().starts_with("54a59b9f22b0b808"));
     }
 }

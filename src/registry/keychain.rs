@@ -12,7 +12,9 @@ use reqwest::header::HeaderValue;
 use sha2::{Digest as _, Sha256};
 
 pub use super::docker_config::KeychainError;
-use super::docker_config::parse_docker_config;
+use super::docker_config::{LoginEntry, parse_docker_config, parse_dockercfg};
+use super::location::{Pattern, Target, key_of};
+use crate::domain::reference::Reference;
 
 /// Docker Hub's credentials are traditionally filed under this host.
 const DEFAULT_REGISTRY_KEY: &str = "index.docker.io";
@@ -28,13 +30,15 @@ pub struct Keychain {
 
 #[derive(Clone)]
 struct Entry {
-    location: Location,
+    /// Where the credential is for: `*.example.com:5000/team`.
+    location: Box<str>,
+    /// `None` for a location that no image is at.
+    pattern: Option<Pattern>,
     credential: Arc<Credential>,
 }
 
-/// Where a credential is for: `*.example.com:5000/team`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Location(Box<str>);
+/// A credential that would be tried for an image. Its `Debug` form says nothing.
+pub struct Candidate<'a>(&'a Credential);
 
 /// A user name and a password. Never printed.
 pub(super) struct Credential {
@@ -53,22 +57,37 @@ impl Keychain {
         Self::default()
     }
 
-    /// Reads the content of a pull secret: `.dockerconfigjson` or the older `.dockercfg`.
+    /// Reads the content of a pull secret of type `kubernetes.io/dockerconfigjson`, or docker's `config.json`.
     ///
     /// # Errors
-    /// Says what is wrong with the secret, without repeating any of it.
+    /// Says what is wrong with it, without repeating any of it.
     pub fn from_docker_config_json(bytes: &[u8]) -> Result<Self, KeychainError> {
-        let mut ring: Vec<Entry> = parse_docker_config(bytes)?
-            .into_iter()
-            .map(|(location, username, password)| Entry {
-                location: Location::parse(&location),
+        parse_docker_config(bytes).map(Self::of_logins)
+    }
+
+    /// Reads the content of a pull secret of the older type `kubernetes.io/dockercfg`.
+    ///
+    /// # Errors
+    /// As [`Keychain::from_docker_config_json`].
+    pub fn from_dockercfg(bytes: &[u8]) -> Result<Self, KeychainError> {
+        parse_dockercfg(bytes).map(Self::of_logins)
+    }
+
+    /// One ring. A location that is no URL is passed over, as the kubelet does.
+    pub(super) fn of_logins(logins: Vec<LoginEntry>) -> Self {
+        let entry = |(location, username, password): LoginEntry| {
+            let location = key_of(&location)?;
+            Some(Entry {
+                pattern: Pattern::parse(&location),
+                location: location.into(),
                 credential: Arc::new(Credential::new(&username, &password)),
             })
-            .collect();
+        };
+        let mut ring: Vec<Entry> = logins.into_iter().filter_map(entry).collect();
         sort(&mut ring);
-        Ok(Self {
+        Self {
             rings: [ring].into(),
-        })
+        }
     }
 
     /// Puts the secrets of one pod together: locations are then ordered over both, and this keychain's credentials
@@ -102,18 +121,48 @@ impl Keychain {
         }
     }
 
-    /// The credentials for `registry/repository`, without tag or digest, each once.
+    /// The credentials that the kubelet's keyring gives for an image, in its order: some may be there twice, or empty.
+    pub fn candidates(&self, reference: &Reference) -> impl Iterator<Item = Candidate<'_>> {
+        let name = format!("{}/{}", reference.registry(), reference.repository());
+        let rings = self.rings.iter();
+        rings
+            .flat_map(move |ring| matching_in(ring, &name))
+            .map(|credential| Candidate(credential))
+    }
+
+    /// The credentials for `registry/repository`, without tag or digest, each once. An empty one is the anonymous
+    /// caller, who is tried last in any case.
     pub(super) fn matching(&self, name: &str) -> Vec<Arc<Credential>> {
         let mut found: Vec<Arc<Credential>> = Vec::new();
         for credential in self.rings.iter().flat_map(|ring| matching_in(ring, name)) {
-            if !found
+            let is_known = found
                 .iter()
-                .any(|known| known.identity == credential.identity)
-            {
+                .any(|known| known.identity == credential.identity);
+            if !is_known && !credential.is_empty() {
                 found.push(Arc::clone(credential));
             }
         }
         found
+    }
+}
+
+impl<'a> Candidate<'a> {
+    /// The user name.
+    #[must_use]
+    pub fn username(&self) -> &'a str {
+        &self.0.username
+    }
+
+    /// The password.
+    #[must_use]
+    pub fn password(&self) -> &'a str {
+        &self.0.password
+    }
+}
+
+impl fmt::Debug for Candidate<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Candidate")
     }
 }
 
@@ -131,15 +180,19 @@ fn sort(ring: &mut [Entry]) {
 }
 
 fn matching_in<'a>(ring: &'a [Entry], name: &str) -> Vec<&'a Arc<Credential>> {
-    let of = |fits: &dyn Fn(&Location) -> bool| -> Vec<&'a Arc<Credential>> {
-        ring.iter()
-            .filter(|entry| fits(&entry.location))
-            .map(|entry| &entry.credential)
-            .collect()
+    let of = |fits: &dyn Fn(&Entry) -> bool| -> Vec<&'a Arc<Credential>> {
+        let fitting = ring.iter().filter(|entry| fits(entry));
+        fitting.map(|entry| &entry.credential).collect()
     };
-    let found = of(&|location| location.matches(name));
+    let found = match Target::parse(name) {
+        Some(target) => of(&|entry| {
+            let pattern = entry.pattern.as_ref();
+            pattern.is_some_and(|pattern| pattern.matches(&target))
+        }),
+        None => Vec::new(),
+    };
     if found.is_empty() && is_default_registry(name) {
-        return of(&|location| &*location.0 == DEFAULT_REGISTRY_KEY);
+        return of(&|entry| &*entry.location == DEFAULT_REGISTRY_KEY);
     }
     found
 }
@@ -154,65 +207,6 @@ fn is_default_registry(name: &str) -> bool {
     }
 }
 
-impl Location {
-    /// Drops the scheme and the API version, as in `https://index.docker.io/v1/`.
-    fn parse(text: &str) -> Self {
-        let text = text
-            .strip_prefix("https://")
-            .or(text.strip_prefix("http://"))
-            .unwrap_or(text);
-        let text = text.split(['?', '#']).next().unwrap_or_default();
-        let (host, path) = split_path(text);
-        let versioned = path.starts_with("/v1/") || path.starts_with("/v2/");
-        let path = if versioned { &path[3..] } else { path };
-        let path = if path == "/" { "" } else { path };
-        Self(format!("{host}{path}").into())
-    }
-
-    /// `URLsMatch`: equal ports, a glob for each label of the host, a prefix of the path.
-    fn matches(&self, name: &str) -> bool {
-        let (glob_host, glob_path) = split_path(&self.0);
-        let (host, path) = split_path(name);
-        let (glob_host, glob_port) = split_port(glob_host);
-        let (host, port) = split_port(host);
-        let labels = || glob_host.split('.').zip(host.split('.'));
-        glob_port == port
-            && glob_host.split('.').count() == host.split('.').count()
-            && path.starts_with(glob_path)
-            && labels().all(|(glob, label)| matches_glob(glob, label))
-    }
-}
-
-fn split_path(text: &str) -> (&str, &str) {
-    text.split_at(text.find('/').unwrap_or(text.len()))
-}
-
-fn split_port(host: &str) -> (&str, &str) {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, port),
-        _ => (host, ""),
-    }
-}
-
-/// `*` stands for any run of characters within one label.
-fn matches_glob(glob: &str, label: &str) -> bool {
-    let Some((start, rest)) = glob.split_once('*') else {
-        return glob == label;
-    };
-    let Some(mut label) = label.strip_prefix(start) else {
-        return false;
-    };
-    let mut pieces = rest.split('*').collect::<Vec<_>>();
-    let end = pieces.pop().unwrap_or_default();
-    for piece in pieces {
-        match label.find(piece) {
-            Some(at) => label = &label[at + piece.len()..],
-            None => return false,
-        }
-    }
-    label.ends_with(end)
-}
-
 impl Credential {
     fn new(username: &str, password: &str) -> Self {
         let mut hash = Sha256::new();
@@ -224,6 +218,10 @@ impl Credential {
             password: password.into(),
             identity: hash.finalize().into(),
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.username.is_empty() && self.password.is_empty()
     }
 
     pub(super) fn identity(&self) -> Identity {

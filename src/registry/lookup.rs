@@ -6,15 +6,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{BoxFuture, Shared};
 use ipnet::IpNet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::cache::{Cache, Kept, Key, Outcome, failure_lifetime, is_outage};
+use super::cache::{Cache, Flight, Kept, Key, Outcome, failure_lifetime, is_outage};
 use super::egress::Scheme;
 use super::endpoint::Endpoint;
 use super::keychain::{Keychain, identity_of};
+use super::limits::{Caller, Limits, Turn};
 use super::pull::{pull, resolve_tag};
 use super::session::{Session, Wire};
 use super::settings::RegistrySettings;
@@ -28,20 +28,25 @@ const PARTIAL_LIFETIME: Duration = Duration::from_secs(10);
 pub(super) struct Lookups {
     wire: Wire,
     cache: Cache,
+    limits: Limits,
     /// By the registry's name in references.
     mirrors: HashMap<String, Vec<Url>>,
     tag_ttl: Duration,
+    tag_stale: Duration,
     pull_timeout: Duration,
 }
 
 impl Lookups {
     pub(super) fn new(wire: Wire, settings: RegistrySettings) -> Self {
+        let (cache, limits) = (Cache::new(&settings), Limits::new(&settings));
         let mirrors = settings.hosts.into_iter();
         Self {
             wire,
-            cache: Cache::new(settings.cache_bytes),
+            cache,
+            limits,
             mirrors: mirrors.map(|(name, host)| (name, host.mirrors)).collect(),
             tag_ttl: settings.tag_ttl,
+            tag_stale: settings.tag_stale,
             pull_timeout: settings.pull_timeout,
         }
     }
@@ -72,40 +77,83 @@ impl Lookups {
         self.cache.get(key).await
     }
 
-    /// Joins the look-up that is under way, or starts one.
-    pub(super) fn join(
+    /// Joins the look-up that is under way, or starts one when it is the caller's turn.
+    pub(super) async fn join(
         self: &Arc<Self>,
         key: &Key,
-        keychain: &Keychain,
-    ) -> Shared<BoxFuture<'static, Outcome>> {
+        caller: Caller<'_>,
+        deadline: Instant,
+    ) -> Result<Flight, LookupFailure> {
+        if let Some(flight) = self.cache.flight(key) {
+            return Ok(flight);
+        }
+        let turn = self.limits.turn(caller.namespace, deadline).await?;
+        Ok(self.start(key, caller.keychain, turn))
+    }
+
+    /// The answer of a tag that may have moved, if it is recent enough to be used while the registry is asked. That is
+    /// put off where the caller's share of look-ups is used up.
+    pub(super) fn revalidating(
+        self: &Arc<Self>,
+        key: &Key,
+        kept: Option<&Kept>,
+        caller: Caller<'_>,
+    ) -> Option<Arc<Image>> {
+        let image = kept?.image_within(self.tag_stale)?;
+        if !is_complete(&image) {
+            return None;
+        }
+        let deadline = Instant::now() + self.pull_timeout;
+        if self.cache.flight(key).is_none()
+            && let Some(turn) = self.limits.turn_now(caller.namespace, deadline)
+        {
+            drop(self.start(key, caller.keychain, turn));
+        }
+        Some(image)
+    }
+
+    fn start(self: &Arc<Self>, key: &Key, keychain: &Keychain, turn: Turn) -> Flight {
         self.cache.join(key, || {
             let (this, key, keychain) = (Arc::clone(self), key.clone(), keychain.clone());
-            async move { this.load(key, &keychain).await }
+            async move { this.load(key, &keychain, &turn).await }
         })
     }
 
     /// Asks the registry and keeps what it says, unless another flight landed since the caller looked.
-    async fn load(&self, key: Key, keychain: &Keychain) -> Outcome {
+    async fn load(&self, key: Key, keychain: &Keychain, turn: &Turn) -> Outcome {
         let kept = self.cache.get(&key).await;
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh()) {
             return kept.outcome.clone();
         }
-        let known = kept.and_then(|kept| kept.outcome.ok());
-        let asked = self.ask(&key, keychain, known.as_ref());
-        let outcome = timeout(self.pull_timeout, asked).await;
+        let known = kept.as_ref().and_then(|kept| kept.outcome.clone().ok());
+        let query = Query {
+            key: &key,
+            keychain,
+            known: known.as_ref(),
+            deadline: turn.deadline,
+        };
+        let outcome = timeout(self.pull_timeout, self.ask(&query)).await;
         let failure = match outcome.unwrap_or(Err(LookupFailure::Timeout)) {
-            Ok(image) => return self.keep(key, image).await,
+            Ok(image) => return self.keep(key, image, turn).await,
             Err(failure) => failure,
         };
         let registry = key.reference.registry();
         tracing::debug!(registry, reason = failure.code(), "image look-up failed");
-        let outcome = known.filter(|_| is_outage(failure)).ok_or(failure);
-        let kept = Kept::fresh_for(outcome.clone(), failure_lifetime(failure));
-        self.cache.insert(key, kept).await;
+        let lifetime = failure_lifetime(failure);
+        let known = kept.filter(|kept| kept.outcome.is_ok() && is_outage(failure));
+        let next = match known {
+            Some(known) => known.still_fresh_for(lifetime),
+            None => Kept::fresh_for(Err(failure), lifetime),
+        };
+        let outcome = next.outcome.clone();
+        if outcome.is_ok() || !lifetime.is_zero() {
+            self.cache.insert(key, next, turn.namespace.as_ref()).await;
+        }
         outcome
     }
 
-    async fn keep(&self, key: Key, image: Arc<Image>) -> Outcome {
+    async fn keep(&self, key: Key, image: Arc<Image>, turn: &Turn) -> Outcome {
+        let namespace = turn.namespace.as_ref();
         let is_tag = key.reference.tag().is_some();
         let by_digest = Key {
             reference: key.reference.with_digest(image.digest.clone()),
@@ -116,38 +164,34 @@ impl Lookups {
         } else {
             Kept::fresh_for(Ok(Arc::clone(&image)), PARTIAL_LIFETIME)
         };
-        self.cache.insert(by_digest, kept).await;
+        self.cache.insert(by_digest, kept, namespace).await;
         if is_tag {
             let kept = Kept::fresh_for(Ok(Arc::clone(&image)), self.tag_ttl);
-            self.cache.insert(key, kept).await;
+            self.cache.insert(key, kept, namespace).await;
         }
         Ok(image)
     }
 
     /// Asks the mirrors in order, then the registry, whose answer counts where all fail.
-    async fn ask(&self, key: &Key, keychain: &Keychain, known: Option<&Arc<Image>>) -> Outcome {
-        for mirror in self.mirrors_of(&key.reference) {
-            if let Ok(image) = self.ask_at(&mirror, key, keychain, known).await {
+    async fn ask(&self, query: &Query<'_>) -> Outcome {
+        for mirror in self.mirrors_of(&query.key.reference) {
+            if let Ok(image) = self.ask_at(&mirror, query).await {
                 return Ok(image);
             }
         }
-        self.ask_upstream(key, keychain, known).await
+        self.ask_upstream(query).await
     }
 
-    async fn ask_upstream(
-        &self,
-        key: &Key,
-        keychain: &Keychain,
-        known: Option<&Arc<Image>>,
-    ) -> Outcome {
-        let https = Endpoint::upstream(key.reference.registry(), Scheme::Https)?;
-        let plain = Endpoint::upstream(key.reference.registry(), Scheme::PlainHttp)?;
+    async fn ask_upstream(&self, query: &Query<'_>) -> Outcome {
+        let registry = query.key.reference.registry();
+        let https = Endpoint::upstream(registry, Scheme::Https)?;
+        let plain = Endpoint::upstream(registry, Scheme::PlainHttp)?;
         let guard = self.wire.transport.guard();
         let schemes = guard.schemes(https.base(), plain.base());
         if !schemes.contains(&Scheme::Https) {
-            return self.ask_at(&plain, key, keychain, known).await;
+            return self.ask_at(&plain, query).await;
         }
-        let outcome = self.ask_at(&https, key, keychain, known).await;
+        let outcome = self.ask_at(&https, query).await;
         let speaks_no_tls = matches!(
             outcome,
             Err(LookupFailure::Tls | LookupFailure::Unreachable)
@@ -155,26 +199,22 @@ impl Lookups {
         if !(schemes.contains(&Scheme::PlainHttp) && speaks_no_tls) {
             return outcome;
         }
-        match self.ask_at(&plain, key, keychain, known).await {
+        match self.ask_at(&plain, query).await {
             // No HTTP registry either: the first failure tells more.
             Err(LookupFailure::Malformed | LookupFailure::Unreachable) => outcome,
             plain => plain,
         }
     }
 
-    async fn ask_at(
-        &self,
-        endpoint: &Endpoint,
-        key: &Key,
-        keychain: &Keychain,
-        known: Option<&Arc<Image>>,
-    ) -> Outcome {
-        let reference = &key.reference;
-        let repository = reference.repository();
-        let credentials = keychain.matching(&format!("{}/{repository}", endpoint.name));
+    async fn ask_at(&self, endpoint: &Endpoint, query: &Query<'_>) -> Outcome {
+        let _slot = self.limits.at_host(&endpoint.name, query.deadline).await?;
+        let (reference, repository) = (&query.key.reference, query.key.reference.repository());
+        let credentials = query
+            .keychain
+            .matching(&format!("{}/{repository}", endpoint.name));
         let session = Session::new(&self.wire, endpoint, repository, credentials);
         let image = match (reference.tag(), reference.digest()) {
-            (Some(tag), _) => match self.revalidate(&session, key, tag, known).await? {
+            (Some(tag), _) => match self.revalidate(&session, query, tag).await? {
                 Moved::Not(image) => return Ok(image),
                 Moved::To(digest) => pull(&session, digest.as_str(), Some(&digest)).await,
                 Moved::Unknown => pull(&session, tag, None).await,
@@ -189,11 +229,10 @@ impl Lookups {
     async fn revalidate(
         &self,
         session: &Session<'_>,
-        key: &Key,
+        query: &Query<'_>,
         tag: &str,
-        known: Option<&Arc<Image>>,
     ) -> Result<Moved, LookupFailure> {
-        let Some(known) = known.filter(|known| is_complete(known)) else {
+        let Some(known) = query.known.filter(|known| is_complete(known)) else {
             return Ok(Moved::Unknown);
         };
         let digest = match resolve_tag(session, tag).await {
@@ -206,8 +245,8 @@ impl Lookups {
             return Ok(Moved::Not(Arc::clone(known)));
         }
         let by_digest = Key {
-            reference: key.reference.with_digest(digest.clone()),
-            identity: key.identity,
+            reference: query.key.reference.with_digest(digest.clone()),
+            identity: query.key.identity,
         };
         let kept = self.cache.get(&by_digest).await.filter(Kept::is_fresh);
         Ok(match kept.and_then(|kept| kept.outcome.ok()) {
@@ -215,6 +254,16 @@ impl Lookups {
             None => Moved::To(digest),
         })
     }
+}
+
+/// What is asked of each endpoint.
+struct Query<'a> {
+    key: &'a Key,
+    keychain: &'a Keychain,
+    /// The answer so far, of a tag that may have moved.
+    known: Option<&'a Arc<Image>>,
+    /// Until when a host's turn is waited for.
+    deadline: Instant,
 }
 
 /// What a HEAD request told of a known tag.

@@ -5,7 +5,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures::future::{BoxFuture, FutureExt, join_all};
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{self, StreamExt};
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
@@ -24,6 +25,8 @@ const MAX_CONFIG: usize = 8 << 20;
 /// Most levels of indexes inside the first, and most documents read for one image besides it.
 const MAX_DEPTH: usize = 2;
 const MAX_CHILDREN: usize = 16;
+/// How many of them are read at the same time.
+const CHILDREN_AT_ONCE: usize = 4;
 
 /// The types that can be judged, then any, since a registry may have no other.
 const ACCEPT_MANIFEST: &str = "application/vnd.oci.image.index.v1+json, \
@@ -156,7 +159,10 @@ impl Children<'_> {
             });
         async move {
             ImageIndex {
-                manifests: join_all(read).await,
+                manifests: stream::iter(read)
+                    .buffered(CHILDREN_AT_ONCE)
+                    .collect()
+                    .await,
             }
         }
         .boxed()

@@ -26,7 +26,7 @@ const CHALLENGE_LIFETIME: Duration = Duration::from_secs(600);
 
 /// What all sessions share.
 pub(super) struct Wire {
-    pub(super) transport: Transport,
+    pub(super) transport: Arc<Transport>,
     tokens: Tokens,
     challenges: moka::sync::Cache<(Url, Box<str>), Challenge>,
     /// Further token servers, by the registry's name.
@@ -57,7 +57,7 @@ impl Wire {
             .time_to_live(CHALLENGE_LIFETIME)
             .build();
         Self {
-            transport,
+            transport: Arc::new(transport),
             tokens: Tokens::new(),
             challenges,
             token_hosts,

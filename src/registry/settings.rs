@@ -29,12 +29,23 @@ pub struct RegistrySettings {
     pub pull_timeout: Duration,
     /// How long a tag's answer is used without asking the registry again.
     pub tag_ttl: Duration,
+    /// How old a tag's answer may be and still be given at once, while the registry is asked whether the tag has moved.
+    pub tag_stale: Duration,
     /// Most bytes of answers kept.
     pub cache_bytes: u64,
+    /// As `cache_bytes`, for the answers that one namespace asked for first.
+    pub cache_bytes_per_namespace: u64,
+    /// Most images looked up at the same time. Who has to wait does so until its deadline.
+    pub max_lookups: usize,
+    /// As `max_lookups`, at one registry or mirror.
+    pub max_lookups_per_host: usize,
+    /// As `max_lookups`, for one namespace; less than at one host, so that none can fill a host alone.
+    pub max_lookups_per_namespace: usize,
 }
 
 impl RegistrySettings {
-    /// The defaults: no host named, no CA, 2 s to connect, 20 s for an image, tags kept for 30 s, 32 MiB of answers.
+    /// The defaults: no host named, no CA, 2 s to connect, 20 s for an image, tags used unasked for 30 s
+    /// and for 10 min while being asked for, 32 MiB of answers and 8 MiB of one namespace's, 256 look-ups at a time, 32 at one host and 24 for one namespace.
     #[must_use]
     pub fn new(egress: EgressPolicy) -> Self {
         Self {
@@ -44,7 +55,12 @@ impl RegistrySettings {
             connect_timeout: Duration::from_secs(2),
             pull_timeout: Duration::from_secs(20),
             tag_ttl: Duration::from_secs(30),
+            tag_stale: Duration::from_secs(600),
             cache_bytes: 32 << 20,
+            cache_bytes_per_namespace: 8 << 20,
+            max_lookups: 256,
+            max_lookups_per_host: 32,
+            max_lookups_per_namespace: 24,
         }
     }
 }

@@ -81,7 +81,7 @@ impl Tokens {
     /// The token for a key: a kept one, the one that another caller is waiting for, or a new one.
     pub(super) async fn get(
         &self,
-        transport: &Transport,
+        transport: &Arc<Transport>,
         key: &TokenKey,
         credential: Option<&Arc<Credential>>,
     ) -> Result<Token, LookupFailure> {
@@ -108,7 +108,7 @@ impl Tokens {
 }
 
 async fn fetch_token(
-    transport: &Transport,
+    transport: &Arc<Transport>,
     key: &TokenKey,
     credential: Option<&Arc<Credential>>,
 ) -> Result<Kept, LookupFailure> {

@@ -5,15 +5,18 @@
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use oci_distribution::errors::{OciEnvelope, OciErrorCode};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION};
-use reqwest::{Client, Method, Response, StatusCode};
-use rustls::pki_types::CertificateDer;
+use reqwest::{Method, Response, StatusCode};
+use tokio::time::timeout;
 use url::Url;
 
+use super::breaker::{Breakers, State, Strike};
+use super::clients::Clients;
 use super::cooldown::Cooldowns;
-use super::egress::{Authority, BlockedAddress, Guard, GuardedResolver, Trust, authority};
+use super::egress::{Authority, BlockedAddress, Guard, authority};
 use super::settings::{RegistryError, RegistrySettings};
 use crate::domain::lookup::LookupFailure;
 
@@ -21,14 +24,15 @@ use crate::domain::lookup::LookupFailure;
 const MAX_REDIRECTS: usize = 3;
 /// Most bytes read of an error's body, for nothing but its OCI error code.
 const MAX_ERROR_BODY: usize = 16 << 10;
+/// Longest wait for the headers of one answer, its connection included. Longer than any review waits, since a registry
+/// that fetches an image from another one first is slow once.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) struct Transport {
     guard: Arc<Guard>,
     cooldowns: Cooldowns,
-    unnamed: Client,
-    named: Client,
-    /// Hosts with CAs of their own.
-    by_host: HashMap<Authority, Client>,
+    breakers: Breakers,
+    clients: Clients,
 }
 
 pub(super) struct Request<'a> {
@@ -45,19 +49,10 @@ impl Transport {
         host_roots: HashMap<Authority, (String, Vec<u8>)>,
     ) -> Result<Self, RegistryError> {
         let guard = Arc::new(guard);
-        let roots = root_certificates(&settings.roots)?;
-        let build = |trust, roots| build_client(&guard, trust, settings, roots);
-        let mut by_host = HashMap::new();
-        for (authority, (host, pem)) in host_roots {
-            let mut roots = roots.clone();
-            roots.extend(parse_ca(&host, &pem)?);
-            by_host.insert(authority, build(Trust::Named, roots)?);
-        }
         Ok(Self {
-            unnamed: build(Trust::Unnamed, roots.clone())?,
-            named: build(Trust::Named, roots)?,
-            by_host,
+            clients: Clients::new(&guard, settings, host_roots)?,
             cooldowns: Cooldowns::new(),
+            breakers: Breakers::new(),
             guard,
         })
     }
@@ -67,7 +62,10 @@ impl Transport {
     }
 
     /// Sends a GET or HEAD and follows its redirects. The answer may have any status.
-    pub(super) async fn send(&self, mut request: Request<'_>) -> Result<Response, LookupFailure> {
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        mut request: Request<'_>,
+    ) -> Result<Response, LookupFailure> {
         for _ in 0..=MAX_REDIRECTS {
             let answer = self.send_once(&request).await?;
             if !is_redirect(answer.status()) {
@@ -87,24 +85,115 @@ impl Transport {
         Err(LookupFailure::Blocked)
     }
 
-    async fn send_once(&self, request: &Request<'_>) -> Result<Response, LookupFailure> {
-        let trust = self.guard.check_url(&request.url)?;
+    async fn send_once(self: &Arc<Self>, request: &Request<'_>) -> Result<Response, LookupFailure> {
+        self.guard.check_url(&request.url)?;
         let host = authority(&request.url).ok_or(LookupFailure::Blocked)?;
         self.cooldowns.check(&host)?;
-        let client = match trust {
-            Trust::Named => self.by_host.get(&host).unwrap_or(&self.named),
-            Trust::Unnamed => &self.unnamed,
+        match self.breakers.check(&host) {
+            State::In => {}
+            State::Out(failure) => return Err(failure),
+            State::Probe(failure) => {
+                self.probe(&request.url, host);
+                return Err(failure);
+            }
+        }
+        let answer = self.exchange(request).await;
+        match &answer {
+            Ok(answer) => {
+                self.cooldowns
+                    .note(&host, answer.status(), answer.headers());
+                if answer.status().is_server_error() {
+                    self.note_failure(&host, Strike::Answer, LookupFailure::Unreachable);
+                } else {
+                    self.breakers.succeeded(&host);
+                }
+            }
+            Err(Broken { failure, strike }) => {
+                if let Some(strike) = strike {
+                    self.note_failure(&host, *strike, *failure);
+                }
+            }
+        }
+        answer.map_err(|broken| broken.failure)
+    }
+
+    fn note_failure(&self, host: &Authority, strike: Strike, failure: LookupFailure) {
+        if self.breakers.failed(host, strike, failure) {
+            let (host, reason) = (&host.0, failure.code());
+            tracing::info!(host, reason, "registry does not answer; it is left alone");
+        }
+    }
+
+    /// Finds out in the background whether a host is back: any answer will do that is no error of its own.
+    fn probe(self: &Arc<Self>, url: &Url, host: Authority) {
+        let (this, mut url) = (Arc::clone(self), url.clone());
+        url.set_path("/v2/");
+        url.set_query(None);
+        tokio::spawn(async move {
+            let request = Request {
+                method: Method::HEAD,
+                url,
+                accept: "*/*",
+                authorization: None,
+            };
+            match this.exchange(&request).await {
+                Ok(answer) if !answer.status().is_server_error() => {
+                    tracing::info!(host = host.0, "registry answers again");
+                    this.breakers.succeeded(&host);
+                }
+                Ok(_) => this
+                    .breakers
+                    .probe_failed(&host, LookupFailure::Unreachable),
+                Err(broken) => this.breakers.probe_failed(&host, broken.failure),
+            }
+        });
+    }
+
+    /// One request and the headers of its answer, the guard applied.
+    async fn exchange(&self, request: &Request<'_>) -> Result<Response, Broken> {
+        let blocked = Broken {
+            failure: LookupFailure::Blocked,
+            strike: None,
         };
+        let trust = self.guard.check_url(&request.url).map_err(|_| blocked)?;
+        let host = authority(&request.url).ok_or(blocked)?;
+        let client = self.clients.of(&host, trust);
         let mut call = client
             .request(request.method.clone(), request.url.clone())
             .header(ACCEPT, request.accept);
         if let Some(authorization) = &request.authorization {
             call = call.header(AUTHORIZATION, authorization.clone());
         }
-        let answer = call.send().await.map_err(|error| classify(&error))?;
-        self.cooldowns
-            .note(&host, answer.status(), answer.headers());
-        Ok(answer)
+        match timeout(ANSWER_TIMEOUT, call.send()).await {
+            Ok(answer) => answer.map_err(|error| Broken::from(&error)),
+            Err(_) => Err(Broken {
+                failure: LookupFailure::Timeout,
+                strike: Some(Strike::Answer),
+            }),
+        }
+    }
+}
+
+/// An exchange that brought no answer, and what that says of the host.
+#[derive(Debug, Clone, Copy)]
+struct Broken {
+    failure: LookupFailure,
+    strike: Option<Strike>,
+}
+
+impl From<&reqwest::Error> for Broken {
+    fn from(error: &reqwest::Error) -> Self {
+        let failure = classify(error);
+        let is_silent = matches!(failure, LookupFailure::Unreachable | LookupFailure::Timeout);
+        let strike = if error.is_connect() {
+            Strike::Connect
+        } else {
+            Strike::Answer
+        };
+        Self {
+            failure,
+            strike: is_silent.then_some(strike),
+        }
     }
 }
 
@@ -182,47 +271,4 @@ fn classify(error: &reqwest::Error) -> LookupFailure {
         };
     }
     LookupFailure::Unreachable
-}
-
-fn build_client(
-    guard: &Arc<Guard>,
-    trust: Trust,
-    settings: &RegistrySettings,
-    roots: Vec<reqwest::Certificate>,
-) -> Result<Client, RegistryError> {
-    let resolver = GuardedResolver {
-        guard: Arc::clone(guard),
-        trust,
-    };
-    Client::builder()
-        .user_agent(concat!("platform-gate/", env!("CARGO_PKG_VERSION")))
-        .tls_certs_only(roots)
-        .dns_resolver(resolver)
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .no_proxy()
-        .connect_timeout(settings.connect_timeout)
-        .build()
-        .map_err(RegistryError::Client)
-}
-
-fn root_certificates(
-    roots: &[CertificateDer<'static>],
-) -> Result<Vec<reqwest::Certificate>, RegistryError> {
-    roots
-        .iter()
-        .map(|root| reqwest::Certificate::from_der(root).map_err(RegistryError::Client))
-        .collect()
-}
-
-fn parse_ca(host: &str, pem: &[u8]) -> Result<Vec<reqwest::Certificate>, RegistryError> {
-    let unusable = |source| RegistryError::Ca {
-        host: host.to_owned(),
-        source,
-    };
-    match reqwest::Certificate::from_pem_bundle(pem) {
-        Ok(roots) if roots.is_empty() => Err(unusable(None)),
-        Ok(roots) => Ok(roots),
-        Err(error) => Err(unusable(Some(error))),
-    }
 }

@@ -3,3 +3,4 @@
 mod certificate;
 mod fake;
 mod nodes;
+mod pull_secrets;

@@ -4,6 +4,8 @@ mod access;
 mod cached;
 mod faults;
 mod images;
+mod outage;
+mod tenants;
 mod wire;
 
 use std::sync::Arc;
@@ -12,7 +14,9 @@ use std::time::Duration;
 use platform_gate::domain::image::Image;
 use platform_gate::domain::lookup::LookupFailure;
 use platform_gate::domain::reference::Reference;
-use platform_gate::registry::{EgressPolicy, HostSettings, Keychain, Registry, RegistrySettings};
+use platform_gate::registry::{
+    Caller, EgressPolicy, HostSettings, Keychain, Registry, RegistrySettings,
+};
 use tokio::time::Instant;
 
 use crate::support::registry::FakeRegistry;
@@ -75,4 +79,23 @@ fn basic(user: &str) -> String {
     use base64::Engine as _;
     let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:secret"));
     format!("Basic {encoded}")
+}
+
+/// Moves the clock: tests do not wait for time to pass.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+/// Waits until the server has been asked this many times.
+async fn asked(server: &FakeRegistry, times: usize) {
+    let wait = async {
+        while server.lines().len() < times {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait)
+        .await
+        .unwrap();
 }

@@ -102,6 +102,13 @@ fn a_digest_counts_more_than_the_tag_beside_it() {
         "library/nginx",
         &digest,
     );
+    let longer = format!("@sha384:{HEX}{}", &HEX[..32]);
+    check(
+        &format!("nginx{longer}"),
+        "docker.io",
+        "library/nginx",
+        &longer,
+    );
     let reference = Reference::parse(&format!("nginx:1.25{digest}")).unwrap();
     assert_eq!(reference.tag(), None);
     assert_eq!(reference.digest().unwrap().hex(), HEX);
@@ -146,6 +153,9 @@ fn errors_say_what_is_wrong_and_the_cure() {
         check_error(text, want);
     }
     check_error(&format!("x:{}", "t".repeat(129)), "is not a tag");
+    let name = "a".repeat(250);
+    check(&format!("host.com/{name}"), "host.com", &name, ":latest");
+    check_error(&format!("my_host.com/{name}"), "262 characters");
     let longest = format!(":{}", "t".repeat(128));
     check(&format!("x{longest}"), "docker.io", "library/x", &longest);
 }

@@ -10,9 +10,16 @@ fn key(text: &str) -> Key {
     }
 }
 
+fn cache_of(bytes: u64, per_namespace: u64) -> Cache {
+    let mut settings = RegistrySettings::new(crate::registry::EgressPolicy::Cli);
+    settings.cache_bytes = bytes;
+    settings.cache_bytes_per_namespace = per_namespace;
+    Cache::new(&settings)
+}
+
 #[tokio::test]
 async fn a_flight_is_shared_and_outlives_its_callers() {
-    let cache = Cache::new(1 << 20);
+    let cache = cache_of(1 << 20, 1 << 20);
     let (loads, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let join = || {
         let (loads, go) = (Arc::clone(&loads), Arc::clone(&go));
@@ -38,7 +45,7 @@ async fn a_flight_is_shared_and_outlives_its_callers() {
 
 #[tokio::test]
 async fn a_panicking_flight_fails_alone_and_leaves_the_list() {
-    let cache = Cache::new(1 << 20);
+    let cache = cache_of(1 << 20, 1 << 20);
     let failing = cache.join(&key("a"), || async { panic!("a fault of our own") });
     assert_eq!(failing.await, Err(LookupFailure::Internal));
     let next = cache.join(&key("a"), || async { Err(LookupFailure::NotFound) });
@@ -48,7 +55,7 @@ async fn a_panicking_flight_fails_alone_and_leaves_the_list() {
 
 #[tokio::test]
 async fn credentials_tell_answers_apart() {
-    let cache = Cache::new(1 << 20);
+    let cache = cache_of(1 << 20, 1 << 20);
     let mut private = key("a");
     private.identity = Some([7; 32]);
     let failure = Err(LookupFailure::NotFound);
@@ -56,6 +63,7 @@ async fn credentials_tell_answers_apart() {
         .insert(
             private.clone(),
             Kept::fresh_for(failure, Duration::from_secs(60)),
+            None,
         )
         .await;
     assert!(cache.get(&key("a")).await.is_none());
@@ -69,18 +77,38 @@ async fn credentials_tell_answers_apart() {
 
 #[tokio::test]
 async fn what_is_kept_is_bounded_in_bytes() {
-    let cache = Cache::new(64 << 10);
+    let cache = cache_of(64 << 10, 64 << 10);
     for i in 0..10_000 {
         let failure = Err(LookupFailure::NotFound);
         cache
             .insert(
                 key(&format!("a{i}")),
                 Kept::fresh_for(failure, Duration::from_secs(60)),
+                None,
             )
             .await;
     }
     cache.kept.run_pending_tasks().await;
     assert!(cache.kept.weighted_size() <= 64 << 10);
+}
+
+#[tokio::test]
+async fn a_namespace_that_fills_its_share_loses_its_own_answers_alone() {
+    let cache = cache_of(1 << 20, 16 << 10);
+    let namespaces: [Arc<str>; 2] = ["quiet".into(), "greedy".into()];
+    let kept = || Kept::fresh_for(Err(LookupFailure::NotFound), Duration::from_secs(60));
+    cache
+        .insert(key("quiet"), kept(), Some(&namespaces[0]))
+        .await;
+    for i in 0..1000 {
+        let key = key(&format!("greedy{i}"));
+        cache.insert(key, kept(), Some(&namespaces[1])).await;
+    }
+    cache.kept.run_pending_tasks().await;
+    assert!(cache.get(&key("quiet")).await.is_some());
+    assert!(cache.get(&key("greedy0")).await.is_none());
+    assert!(cache.get(&key("greedy999")).await.is_some());
+    assert!(cache.kept.weighted_size() <= 17 << 10);
 }
 
 #[test]

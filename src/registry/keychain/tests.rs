@@ -39,11 +39,13 @@ fn locations_match_as_in_the_kubelet() {
         ("r*g*.example", "reg-2.example/app", true),
         ("*2.example", "reg-3.example/app", false),
         ("*", "reg.example/app", false),
+        ("r?g.example", "reg.example/app", false),
         ("reg.example/team", "reg.example/team/app", true),
         ("reg.example/team", "reg.example/teams/app", true),
         ("reg.example/team", "reg.example/other/app", false),
         ("[::1]:5000", "[::1]:5000/app", true),
         ("[::1]", "[::1]:5000/app", false),
+        ("reg.example:bad", "reg.example/app", false),
         ("docker.io", "docker.io/library/x", true),
         ("https://index.docker.io/v1/", "docker.io/library/x", true),
         ("index.docker.io", "docker.io/library/x", true),
@@ -92,4 +94,19 @@ fn rings_follow_each_other_and_secrets_of_a_pod_mix() {
 fn debug_is_redacted() {
     let text = format!("{:?}", keychain(&[("reg.example", "user")]));
     assert_eq!(text, "Keychain(1 credentials)");
+}
+
+#[test]
+fn candidates_are_the_kubelets_in_order_and_redacted() {
+    let (a, b) = (
+        keychain(&[("reg.example", "a"), ("reg.example/team", "b")]),
+        keychain(&[("reg.example", "a"), ("*.example", "")]),
+    );
+    let both = a.followed_by(&b);
+    let reference = Reference::parse("reg.example/team/app:1").unwrap();
+    let users: Vec<_> = both.candidates(&reference).map(|c| c.username()).collect();
+    assert_eq!(users, ["b", "a", "a", ""]);
+    let candidate = both.candidates(&reference).next().unwrap();
+    assert_eq!(candidate.password(), "secret");
+    assert_eq!(format!("{candidate:?}"), "Candidate");
 }

@@ -36,6 +36,7 @@ fn site() -> Site {
 fn without_ttl(server: &FakeRegistry) -> Registry {
     let mut settings = settings_for(&[server]);
     settings.tag_ttl = Duration::ZERO;
+    settings.tag_stale = Duration::ZERO;
     Registry::new(settings).unwrap()
 }
 
@@ -239,5 +240,54 @@ async fn one_tenants_answer_is_not_anothers() {
             let outcome = fetch(&registry, &server, &name, &keychain).await;
             assert_eq!(outcome, Err(LookupFailure::Unauthorized), "{name}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_recent_tag_is_answered_at_once_while_the_registry_is_asked() {
+    let (old, new) = (site(), Site::new().manifest("app", "1", INDEX, index("b")));
+    let moved = Arc::new(AtomicUsize::new(0));
+    let now = Arc::clone(&moved);
+    let server = FakeRegistry::start(move |request| match moved.load(Ordering::Relaxed) {
+        0 => old.answer(request),
+        1 => new.answer(request),
+        _ => Answer::new(500),
+    })
+    .await;
+    let registry = registry_for(&[&server]);
+    let digest = async || {
+        let image = fetch_anonymously(&registry, &server, "app:1").await;
+        image.unwrap().digest.clone()
+    };
+    let [a, b] = ["a", "b"].map(|mark| digest_of(index(mark).as_bytes()));
+    assert_eq!(digest().await, a);
+    now.store(1, Ordering::Relaxed);
+    server.forget();
+    pass(Duration::from_secs(31)).await;
+    for _ in 0..5 {
+        assert_eq!(digest().await, a);
+    }
+    asked(&server, 2).await;
+    let get = format!("GET /v2/app/manifests/{b}");
+    assert_eq!(server.lines(), ["HEAD /v2/app/manifests/1", &get]);
+    let seen = async {
+        while digest().await != b {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), seen)
+        .await
+        .unwrap();
+    // An answer of ten minutes ago is not given before the registry has been asked.
+    now.store(0, Ordering::Relaxed);
+    server.forget();
+    pass(Duration::from_secs(601)).await;
+    assert_eq!(digest().await, a);
+    assert_eq!(server.lines(), ["HEAD /v2/app/manifests/1"]);
+    // In an outage it is all there is, however old.
+    now.store(2, Ordering::Relaxed);
+    for _ in 0..3 {
+        pass(Duration::from_secs(3600)).await;
+        assert_eq!(digest().await, a);
     }
 }

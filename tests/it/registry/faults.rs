@@ -93,6 +93,7 @@ async fn fault_04_a_limited_head_request_is_followed_by_nothing() {
     .await;
     let mut settings = settings_for(&[&server]);
     settings.tag_ttl = Duration::ZERO;
+    settings.tag_stale = Duration::ZERO;
     let registry = Registry::new(settings).unwrap();
     let first = fetch_anonymously(&registry, &server, "app:1")
         .await
@@ -128,6 +129,7 @@ async fn fault_05_a_refused_token_is_dropped_and_replaced_once() {
     .await;
     let mut settings = settings_for(&[&server]);
     settings.tag_ttl = Duration::ZERO;
+    settings.tag_stale = Duration::ZERO;
     let registry = Registry::new(settings).unwrap();
     fetch_anonymously(&registry, &server, "app:1")
         .await
