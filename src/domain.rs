@@ -19,3 +19,4 @@ pub mod runtime;
 pub mod text;
 pub mod verdict;
 pub mod windows;
+pub mod workload;

@@ -19,6 +19,7 @@ use crate::domain::pod::{Pod, PodImage, PodSpec};
 use crate::domain::policy::Policy;
 use crate::domain::reference::Reference;
 use crate::domain::verdict::Doubt;
+use crate::domain::workload::WorkloadKind;
 use crate::registry::{Keychain, Registry};
 
 /// Everything a review needs. One gate serves all of them.
@@ -81,11 +82,44 @@ impl Gate {
         keychain: &Keychain,
         deadline: Instant,
     ) -> Judgement<'a> {
-        let groups = self.inventory().groups(&pod.spec);
-        let images = self.resolve(pod.spec.images(), keychain, deadline).await;
-        let assessment = Assessment::new(images, groups, Handler::default());
+        let assessment = self.assess(&pod.spec, keychain, deadline).await;
         let outcome = assessment.outcome();
         let spared = outcome == Outcome::Nowhere && self.is_spared(pod, &assessment);
+        self.conclude(assessment, outcome, spared)
+    }
+
+    /// Judges what a workload makes its pods from. The pods of a DaemonSet go to every node that they reach, right
+    /// and wrong ones, so its template is denied only where it runs on none of them.
+    pub async fn judge_template<'a>(
+        &self,
+        spec: &'a PodSpec<'a>,
+        kind: WorkloadKind,
+        keychain: &Keychain,
+        deadline: Instant,
+    ) -> Judgement<'a> {
+        let assessment = self.assess(spec, keychain, deadline).await;
+        let outcome = assessment.outcome();
+        let spared = kind == WorkloadKind::DaemonSet && outcome != Outcome::Nowhere;
+        self.conclude(assessment, outcome, spared)
+    }
+
+    async fn assess<'a>(
+        &self,
+        spec: &'a PodSpec<'a>,
+        keychain: &Keychain,
+        deadline: Instant,
+    ) -> Assessment<'a> {
+        let groups = self.inventory().groups(spec);
+        let images = self.resolve(spec.images(), keychain, deadline).await;
+        Assessment::new(images, groups, Handler::default())
+    }
+
+    fn conclude<'a>(
+        &self,
+        assessment: Assessment<'a>,
+        outcome: Outcome,
+        spared: bool,
+    ) -> Judgement<'a> {
         let decision = decide(&self.policy, outcome, spared);
         let message = describe(&assessment, &decision);
         Judgement {
