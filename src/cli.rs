@@ -1,8 +1,10 @@
 //! The command line: flags, exit codes and what is printed. Each command is a file of its own.
 
+mod check;
 mod demo;
 mod inspect;
 mod logging;
+mod nodes;
 mod registry_args;
 mod serve;
 
@@ -19,6 +21,8 @@ enum Exit {
     Undecided = 3,
     /// Something cannot run, or is denied.
     Denied = 1,
+    /// Part of the input cannot be used; the rest was.
+    Misused = 2,
 }
 
 const EXIT_CODES: &str = "Exit codes:
@@ -39,6 +43,8 @@ struct Cli {
 enum Command {
     Serve(serve::Args),
     Inspect(inspect::Args),
+    Check(check::Args),
+    Nodes(nodes::Args),
     Demo(demo::Args),
     /// Print a completion script for your shell
     #[command(after_help = "Example: source <(platform-gate completions bash)")]
@@ -60,7 +66,13 @@ pub fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             logging::complain(&format!("{error:#}"));
-            ExitCode::from(2)
+            let unanswered = error.is::<nodes::Unanswered>();
+            let exit = if unanswered {
+                Exit::Undecided
+            } else {
+                Exit::Misused
+            };
+            ExitCode::from(exit as u8)
         }
     }
 }
@@ -82,6 +94,8 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         match command {
             Command::Serve(args) => serve::run(args).await,
             Command::Inspect(args) => inspect::run(args).await,
+            Command::Check(args) => check::run(args).await,
+            Command::Nodes(args) => nodes::run(args).await,
             Command::Demo(args) => demo::run(&args).await,
             Command::Completions { .. } => Ok(Exit::Fine),
         }

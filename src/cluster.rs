@@ -5,8 +5,8 @@
 pub mod certificate;
 pub mod client;
 pub mod nodes;
-pub mod runtime_classes;
 pub mod pull_secrets;
+pub mod runtime_classes;
 mod traffic;
 
 pub use traffic::Freshness;

@@ -20,3 +20,4 @@ pub mod runtime;
 pub mod text;
 pub mod verdict;
 pub mod windows;
+pub mod workload;

@@ -22,6 +22,7 @@ use crate::domain::pod::{Pod, PodImage, PodSpec};
 use crate::domain::reference::Reference;
 use crate::domain::rules::Rules;
 use crate::domain::verdict::Doubt;
+use crate::domain::workload::WorkloadKind;
 use crate::registry::{Keychain, Registry};
 
 /// Everything a review needs. One gate serves all of them.
@@ -109,12 +110,41 @@ impl Gate {
         keychain: &Keychain,
         deadline: Instant,
     ) -> Judgement<'a> {
-        self.settle();
-        let groups = self.inventory().groups(&pod.spec);
-        let images = self.resolve(pod.spec.images(), keychain, deadline).await;
-        let mut assessment = Assessment::new(images, groups, self.handler(&pod.spec));
-        self.explain(&pod.spec, &mut assessment);
+        let assessment = self.assess(&pod.spec, keychain, deadline).await;
         let spared = self.spared(pod, &assessment);
+        self.conclude(assessment, spared)
+    }
+
+    /// Judges what a workload makes its pods from. The pods of a DaemonSet go to every node that they reach, right
+    /// and wrong ones, so its template is denied only where it runs on none of them.
+    pub async fn judge_template<'a>(
+        &self,
+        spec: &'a PodSpec<'a>,
+        kind: WorkloadKind,
+        keychain: &Keychain,
+        deadline: Instant,
+    ) -> Judgement<'a> {
+        let assessment = self.assess(spec, keychain, deadline).await;
+        let runs_somewhere =
+            kind == WorkloadKind::DaemonSet && assessment.outcome() != Outcome::Nowhere;
+        self.conclude(assessment, runs_somewhere.then_some(Softened::DaemonSet))
+    }
+
+    async fn assess<'a>(
+        &self,
+        spec: &'a PodSpec<'a>,
+        keychain: &Keychain,
+        deadline: Instant,
+    ) -> Assessment<'a> {
+        self.settle();
+        let groups = self.inventory().groups(spec);
+        let images = self.resolve(spec.images(), keychain, deadline).await;
+        let mut assessment = Assessment::new(images, groups, self.handler(spec));
+        self.explain(spec, &mut assessment);
+        assessment
+    }
+
+    fn conclude<'a>(&self, assessment: Assessment<'a>, spared: Option<Softened>) -> Judgement<'a> {
         let decision = decide(&self.rules.policy, &assessment, spared);
         let message = describe(&assessment, &decision);
         Judgement {

@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod config;
 pub mod metrics;
 pub mod registry;
+pub mod report;
 pub mod webhook;
 
 pub mod cli;

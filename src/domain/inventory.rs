@@ -177,6 +177,7 @@ impl Inventory {
         });
         let platform = self.intern(
             NodePlatform::with_overrides(&node, &self.rules.overrides),
+            is_pool,
             id,
         );
         let passing = |taint: &Taint| placement::is_passing(taint, &self.rules.agent_taints);
@@ -200,7 +201,6 @@ impl Inventory {
             node,
             taints,
             is_young: young_until.is_some(),
-            is_pool,
             platform,
         });
     }

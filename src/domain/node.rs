@@ -3,6 +3,7 @@
 //! Leaves out which pods may land on a node (`placement`) and how nodes arrive (`cluster`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 
@@ -79,6 +80,17 @@ pub struct Taint {
     pub value: String,
     /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
     pub effect: String,
+}
+
+/// As `kubectl taint` writes it: `key=value:NoSchedule`.
+impl fmt::Display for Taint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.key)?;
+        if !self.value.is_empty() {
+            write!(f, "={}", self.value)?;
+        }
+        write!(f, ":{}", self.effect)
+    }
 }
 
 /// The part of a Node's status that decides.
@@ -224,6 +236,26 @@ impl NodePlatform {
         self.os == "windows"
     }
 
+    /// The platform in our own notation: `windows/amd64:10.0.14393`, `linux/arm/v7`.
+    #[must_use]
+    pub fn written(&self) -> String {
+        self.describe().replacen(' ', ":", 1)
+    }
+
+    /// A name for the nodes of this platform that no other platform has: it tells the revision of Windows and the
+    /// runtime too, as in `windows/amd64:10.0.14393.2551, containerd 2.3`.
+    #[must_use]
+    pub fn group_name(&self) -> String {
+        let revision = self.windows.and_then(|version| version.revision);
+        let revision = revision.map(|revision| format!(".{revision}"));
+        let runtime = self.runtime.map_or("unknown runtime", Runtime::releases);
+        format!(
+            "{}{}, {runtime}",
+            self.written(),
+            revision.unwrap_or_default()
+        )
+    }
+
     /// The platform and version as error messages write them: `windows/amd64 10.0.14393`, `linux/arm/v7`.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -315,6 +347,25 @@ mod tests {
         assert_eq!(
             platform.runtime,
             Runtime::from_node_info("containerd://2.2.0")
+        );
+    }
+
+    #[test]
+    fn a_group_of_nodes_has_a_name() {
+        let info = |os: &str, kernel: &str, runtime: &str| {
+            let json = format!(
+                r#"{{"status":{{"nodeInfo":{{"operatingSystem":"{os}","architecture":"amd64",
+                "kernelVersion":"{kernel}","containerRuntimeVersion":"{runtime}"}}}}}}"#
+            );
+            NodePlatform::of(&node(&json)).group_name()
+        };
+        assert_eq!(
+            info("windows", "10.0.14393.2551", "containerd://1.7.27"),
+            "windows/amd64:10.0.14393.2551, containerd from 1.6.23 or 1.7.6"
+        );
+        assert_eq!(
+            info("linux", "6.8.0", "virtual"),
+            "linux/amd64, unknown runtime"
         );
     }
 

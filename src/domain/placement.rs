@@ -35,10 +35,7 @@ impl fmt::Display for Exclusion {
             Self::NodeName => f.write_str("nodeName"),
             Self::NodeSelector => f.write_str("nodeSelector"),
             Self::NodeAffinity => f.write_str("nodeAffinity"),
-            Self::Taint(taint) if taint.value.is_empty() => {
-                write!(f, "taint {}:{}", taint.key, taint.effect)
-            }
-            Self::Taint(taint) => write!(f, "taint {}={}:{}", taint.key, taint.value, taint.effect),
+            Self::Taint(taint) => write!(f, "taint {taint}"),
             Self::PodOs => f.write_str("spec.os"),
         }
     }

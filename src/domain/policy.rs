@@ -33,6 +33,18 @@ pub enum Action {
     Deny,
 }
 
+impl Action {
+    /// `allow`, `warn` or `deny`, as in settings and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Warn => "warn",
+            Self::Deny => "deny",
+        }
+    }
+}
+
 /// What a pod that fits some candidate nodes and not others is told, by what sets those nodes apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MayLandWrong {

@@ -120,6 +120,25 @@ impl Runtime {
         Self::from_parts(name, Some(version))
     }
 
+    /// The runtime and the releases that follow the same rules, such as `containerd 2.3`. No two runtimes share one.
+    #[must_use]
+    pub fn releases(self) -> &'static str {
+        match self {
+            Self::ContainerdAnyVersion => "containerd",
+            Self::CriO => "cri-o",
+            Self::Docker => "docker",
+            Self::Containerd(Containerd { library, transfer }) => match (library, transfer) {
+                (Library::Prefix, _) => "containerd up to 1.6.22 or 1.7.5",
+                (Library::V0_2_1, _) => "containerd from 1.6.23 or 1.7.6",
+                (Library::Rc1, false) => "containerd 2.0",
+                (Library::Rc1, true) => "containerd 2.1.0-2.1.5",
+                (Library::Rc2, _) => "containerd 2.1.6-2.2",
+                (Library::Rc4, _) => "containerd 2.3",
+                (Library::Rc5, _) => "containerd from 2.4",
+            },
+        }
+    }
+
     fn from_parts(name: &str, version: Option<&str>) -> Option<Self> {
         match name {
             "containerd" => Some(match version.and_then(parse_version) {

@@ -68,16 +68,12 @@ impl Gate {
     ) -> (Answer, RequestLabels) {
         let keychain = Keychain::anonymous();
         let judgement = self.judge(pod, &keychain, deadline).await;
-        let decision = match judgement.decision.action {
-            Action::Allow => "allow",
-            Action::Warn => "warn",
-            Action::Deny => "deny",
-        };
+        let decision = judgement.decision.action.as_str();
         let labels = labels(request, decision, judgement.decision.outcome.code());
         if judgement.decision.action != Action::Allow {
             log(request, pod, decision, &judgement);
         }
-        (into_answer(judgement, decision), labels)
+        (judgement.into_answer(), labels)
     }
 }
 
@@ -121,41 +117,45 @@ fn log(request: &PodRequest<'_>, pod: &Pod<'_>, decision: &str, judgement: &Judg
     );
 }
 
-/// The admission answer: a denial carries the message, a warning carries warnings, silence carries annotations only.
-fn into_answer(judgement: Judgement<'_>, decision: &str) -> Answer {
-    let Judgement {
-        assessment,
-        decision: made,
-        message,
-    } = judgement;
-    let mut audit_annotations = vec![
-        ("decision".to_owned(), decision.to_owned()),
-        ("code".to_owned(), made.outcome.code().to_owned()),
-    ];
-    let digests = assessment
-        .images
-        .iter()
-        .filter_map(|image| image.answer.as_ref().ok());
-    let digests: Vec<&str> = digests.map(|image| image.digest.as_str()).collect();
-    if !digests.is_empty() && made.action != Action::Allow {
-        audit_annotations.push(("digests".to_owned(), digests.join(" ")));
-    }
-    if made.softened.is_some() {
-        audit_annotations.push(("would-deny".to_owned(), message.text.clone()));
-    }
-    let causes = message
-        .causes
-        .into_iter()
-        .map(|(field, message)| Cause { field, message });
-    Answer {
-        allowed: made.action != Action::Deny,
-        message: message.text,
-        causes: causes.collect(),
-        warnings: if made.action == Action::Warn {
-            message.warnings
-        } else {
-            Vec::new()
-        },
-        audit_annotations,
+impl Judgement<'_> {
+    /// The admission answer: a denial carries the message, a warning carries warnings, silence carries annotations
+    /// only.
+    #[must_use]
+    pub fn into_answer(self) -> Answer {
+        let Self {
+            assessment,
+            decision,
+            message,
+        } = self;
+        let mut audit_annotations = vec![
+            ("decision".to_owned(), decision.action.as_str().to_owned()),
+            ("code".to_owned(), decision.outcome.code().to_owned()),
+        ];
+        let digests = assessment
+            .images
+            .iter()
+            .filter_map(|image| image.answer.as_ref().ok());
+        let digests: Vec<&str> = digests.map(|image| image.digest.as_str()).collect();
+        if !digests.is_empty() && decision.action != Action::Allow {
+            audit_annotations.push(("digests".to_owned(), digests.join(" ")));
+        }
+        if decision.softened.is_some() {
+            audit_annotations.push(("would-deny".to_owned(), message.text.clone()));
+        }
+        let causes = message
+            .causes
+            .into_iter()
+            .map(|(field, message)| Cause { field, message });
+        Answer {
+            allowed: decision.action != Action::Deny,
+            message: message.text,
+            causes: causes.collect(),
+            warnings: if decision.action == Action::Warn {
+                message.warnings
+            } else {
+                Vec::new()
+            },
+            audit_annotations,
+        }
     }
 }

@@ -1,0 +1,199 @@
+//! `check`: what the webhook would say of manifests in files, before they are applied.
+
+mod documents;
+mod files;
+mod judged;
+mod located;
+mod objects;
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, ValueEnum};
+use futures::StreamExt;
+use tokio::time::Instant;
+
+use super::registry_args::{RegistryArgs, user_keychain};
+use super::{Exit, logging, nodes};
+use crate::config::Settings;
+use crate::domain::policy::Action;
+use crate::domain::workload::WorkloadKind;
+use crate::gate::Gate;
+use crate::registry::{EgressPolicy, Keychain, Registry};
+use crate::report::{self, Mistake, ObjectReport, Report};
+
+use objects::{Object, Objects};
+
+/// Say what the webhook would do with the pods and workloads in files
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Pods, Deployments, StatefulSets, DaemonSets, ReplicaSets, ReplicationControllers, Jobs, CronJobs and Lists of them \
+are checked; other objects are passed over.
+
+Examples:
+  kubectl get nodes -o yaml > nodes.yaml
+  platform-gate check -f deploy/ --nodes nodes.yaml
+  helm template shop ./chart | platform-gate check -f - --nodes nodes.yaml
+  platform-gate check -f deploy/ -o sarif > platform-gate.sarif
+
+Exit codes:
+  0  all well (warnings too)
+  1  something is denied
+  2  usage or input error: what could be read is checked all the same
+  3  nothing is denied, but a registry or the cluster did not answer
+Of 1, 2 and 3 together it is 2, of 1 and 3 it is 1.")]
+pub(super) struct Args {
+    /// Files, folders with *.yaml, *.yml and *.json below them, or - for stdin
+    #[arg(short, long = "filename", required = true, num_args = 1.., value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Take the nodes from this file instead of the kubeconfig's cluster: what `kubectl get nodes -o yaml` or `-o
+    /// json` prints
+    #[arg(long, value_name = "FILE")]
+    nodes: Option<PathBuf>,
+    /// Settings file (YAML), the webhook's own
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Output format
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Output,
+    /// Longest wait for the images of an object, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    timeout: u64,
+    #[command(flatten)]
+    registries: RegistryArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+    Sarif,
+}
+
+/// Objects judged at once.
+const AT_ONCE: usize = 16;
+
+pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
+    logging::start("warn");
+    let settings = args
+        .config
+        .as_deref()
+        .map(Settings::load)
+        .transpose()?
+        .unwrap_or_default();
+    let registry = Registry::new(args.registries.settings(&settings, EgressPolicy::Cli)?)?;
+    let nodes = nodes::load(args.nodes.as_deref()).await?;
+    let gate = Gate::new(settings.rules, registry, None);
+    gate.update(|inventory| inventory.replace_all(nodes));
+    let report = check(&gate, read(&args.files), Duration::from_secs(args.timeout)).await;
+    for mistake in &report.mistakes {
+        logging::complain(&mistake.to_string());
+    }
+    let mut stdout = std::io::stdout().lock();
+    match args.output {
+        Output::Text => report::text::write(&mut stdout, &report, wants_colours())?,
+        Output::Json => report::json::write(&mut stdout, &report)?,
+        Output::Sarif => report::sarif::write(&mut stdout, &report)?,
+    }
+    stdout.flush()?;
+    Ok(exit(&report))
+}
+
+/// Reads everything that the arguments name.
+fn read(arguments: &[PathBuf]) -> Objects {
+    let mut objects = Objects::default();
+    let unreadable = |file: String, error: String| Mistake {
+        file,
+        at: None,
+        message: format!("cannot be read: {error}"),
+    };
+    for source in files::find(arguments) {
+        let source = match source {
+            Ok(source) => source,
+            Err((path, error)) => {
+                let mistake = unreadable(path.display().to_string(), error.to_string());
+                objects.mistakes.push(mistake);
+                continue;
+            }
+        };
+        let file: Arc<str> = source.name().into();
+        match source.read() {
+            Err(error) => objects
+                .mistakes
+                .push(unreadable(source.name(), format!("{error:#}"))),
+            Ok(text) => {
+                for document in documents::read(&text) {
+                    match document {
+                        Ok(document) => objects.add(&file, &document, source.named),
+                        Err(error) => objects.mistakes.push(Mistake {
+                            file: file.to_string(),
+                            at: Some(error.at),
+                            message: error.message,
+                        }),
+                    }
+                }
+            }
+        }
+    }
+    objects
+}
+
+/// Judges all objects, some of them at once, and reports them in their order.
+async fn check(gate: &Gate, objects: Objects, timeout: Duration) -> Report {
+    let keychain = user_keychain();
+    let mut report = Report {
+        skipped: objects.skipped,
+        mistakes: objects.mistakes,
+        ..Report::default()
+    };
+    let mut judged = futures::stream::iter(&objects.found)
+        .map(|object| judge(gate, object, &keychain, timeout))
+        .buffered(AT_ONCE);
+    while let Some(judged) = judged.next().await {
+        match judged {
+            Ok(object) => report.objects.push(object),
+            Err(mistake) => report.mistakes.push(mistake),
+        }
+    }
+    report
+}
+
+/// Judges one object as the webhook judges the pods that it makes.
+async fn judge(
+    gate: &Gate,
+    object: &Object,
+    keychain: &Keychain,
+    timeout: Duration,
+) -> Result<ObjectReport, Mistake> {
+    let workload = object.workload()?;
+    let deadline = Instant::now() + timeout;
+    let pod = &workload.pod;
+    let judgement = match workload.kind {
+        WorkloadKind::Pod => gate.judge(pod, keychain, deadline).await,
+        kind => {
+            gate.judge_template(&pod.spec, kind, keychain, deadline)
+                .await
+        }
+    };
+    let inventory = gate.inventory();
+    Ok(judged::report(object, &workload, judgement, &inventory))
+}
+
+fn exit(report: &Report) -> Exit {
+    if !report.mistakes.is_empty() {
+        return Exit::Misused;
+    }
+    let exit = |object: &ObjectReport| match (object.verdict, object.undecided) {
+        (Action::Deny, _) => Exit::Denied,
+        (_, true) => Exit::Undecided,
+        (_, false) => Exit::Fine,
+    };
+    report.objects.iter().map(exit).max().unwrap_or(Exit::Fine)
+}
+
+/// Colours are for people, and for those who want them (<https://no-color.org>).
+fn wants_colours() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
+}

@@ -1,0 +1,165 @@
+//! From a judgement to the report of an object: its verdict, what stands in the way of each image and where that
+//! image stands in the file, and every group of nodes.
+
+use super::located::steps;
+use super::objects::Object;
+use crate::domain::decision::{GroupVerdict, Joint, Outcome, ResolvedImage};
+use crate::domain::inventory::Inventory;
+use crate::domain::message::explain_on;
+use crate::domain::placement::Exclusion;
+use crate::domain::pod::PodSpec;
+use crate::domain::policy::Action;
+use crate::domain::verdict::{Doubt, Verdict};
+use crate::domain::workload::Workload;
+use crate::gate::Judgement;
+use crate::report::{Finding, GroupReport, ObjectReport, Standing};
+
+/// Reports what a judgement says of an object.
+pub(super) fn report(
+    object: &Object,
+    workload: &Workload<'_>,
+    judgement: Judgement<'_>,
+    inventory: &Inventory,
+) -> ObjectReport {
+    let findings = findings(object, &judgement);
+    let node_groups = node_groups(&workload.pod.spec, &judgement, inventory);
+    let undecided = judgement.decision.action != Action::Deny && is_undecided(&judgement);
+    let verdict = judgement.decision.action;
+    let sentences = judgement.message.warnings.clone();
+    let answer = judgement.into_answer().bounded();
+    ObjectReport {
+        api_version: object.api_version.clone(),
+        kind: object.kind.name().to_owned(),
+        namespace: workload.namespace.to_string(),
+        name: workload.name.to_string(),
+        verdict,
+        message: answer.message,
+        warnings: answer.warnings,
+        findings,
+        node_groups,
+        sentences,
+        file: object.file.to_string(),
+        at: object.tree.at,
+        undecided,
+    }
+}
+
+/// Whether a registry did not tell what an image is that could land somewhere.
+fn is_undecided(judgement: &Judgement<'_>) -> bool {
+    let assessment = &judgement.assessment;
+    let unanswered =
+        |image: &ResolvedImage<'_>| matches!(image.answer, Err(Doubt::Lookup(_failure)));
+    assessment.candidates().next().is_some() && assessment.images.iter().any(unanswered)
+}
+
+fn findings(object: &Object, judgement: &Judgement<'_>) -> Vec<Finding> {
+    if judgement.decision.outcome == Outcome::NoCandidate {
+        return vec![Finding {
+            code: judgement.decision.outcome.code(),
+            container: None,
+            image: None,
+            node_group: None,
+            message: judgement.message.text.clone(),
+            label: String::new(),
+            at: object.tree.at,
+        }];
+    }
+    let images = judgement.assessment.images.iter().enumerate();
+    images
+        .flat_map(|(at, resolved)| findings_on(object, judgement, at, resolved))
+        .collect()
+}
+
+/// What stands in the way of one image: once if nothing is known of it, else by group of nodes.
+fn findings_on(
+    object: &Object,
+    judgement: &Judgement<'_>,
+    at: usize,
+    resolved: &ResolvedImage<'_>,
+) -> Vec<Finding> {
+    let field = object.kind.field(&resolved.image.field());
+    let place = object.tree.follow(steps(&field));
+    let on_group = |group: &GroupVerdict| {
+        let verdict = group.images[at];
+        Some(Finding {
+            code: verdict.code()?,
+            container: Some(resolved.image.name.to_owned()),
+            image: Some(resolved.image.image.to_owned()),
+            node_group: resolved
+                .answer
+                .is_ok()
+                .then(|| group.group.platform.group_name()),
+            message: explain_on(&group.group.platform, verdict, resolved)?,
+            label: format!("{} {:?}", resolved.image.noun(), resolved.image.name),
+            at: place,
+        })
+    };
+    let findings = judgement.assessment.candidates().filter_map(on_group);
+    match resolved.answer {
+        Ok(_) => findings.collect(),
+        Err(_) => findings.take(1).collect(),
+    }
+}
+
+fn node_groups(
+    spec: &PodSpec<'_>,
+    judgement: &Judgement<'_>,
+    inventory: &Inventory,
+) -> Vec<GroupReport> {
+    let assessment = &judgement.assessment;
+    let mut reports = Vec::new();
+    for verdict in &assessment.groups {
+        let group = &verdict.group;
+        let report = |nodes: u64, standing: Standing, why: Option<String>| GroupReport {
+            name: group.platform.group_name(),
+            platform: group.platform.written(),
+            nodes,
+            verdict: standing,
+            why,
+        };
+        if group.candidates > 0 {
+            let (standing, why) = standing(verdict, &assessment.images);
+            reports.push(report(group.candidates, standing, why));
+        }
+        if group.candidates < group.nodes {
+            let why = exclusions(&inventory.exclusions(spec, group));
+            reports.push(report(
+                group.nodes - group.candidates,
+                Standing::Excluded,
+                Some(why),
+            ));
+        }
+    }
+    reports
+}
+
+/// How candidates stand to the pod, and by which image.
+fn standing(group: &GroupVerdict, images: &[ResolvedImage<'_>]) -> (Standing, Option<String>) {
+    let is_decisive = |verdict: Verdict| match group.joint {
+        Joint::Runs => false,
+        Joint::CannotRun => matches!(verdict, Verdict::CannotRun(_)),
+        Joint::Unknown => matches!(verdict, Verdict::Unknown(_)),
+    };
+    let standing = match group.joint {
+        Joint::Runs => Standing::Runs,
+        Joint::CannotRun => Standing::CannotRun,
+        Joint::Unknown => Standing::Unknown,
+    };
+    let mut verdicts = group.images.iter().zip(images);
+    let why = verdicts
+        .find(|(verdict, _)| is_decisive(**verdict))
+        .and_then(|(verdict, image)| explain_on(&group.group.platform, *verdict, image));
+    (standing, why)
+}
+
+/// `nodeSelector`, or `taint a:NoSchedule (3 nodes), nodeAffinity (1 node)` where nodes differ.
+fn exclusions(found: &[(Exclusion, usize)]) -> String {
+    if let [(only, _)] = found {
+        return only.to_string();
+    }
+    let words = found.iter().map(|(exclusion, nodes)| {
+        let plural = if *nodes == 1 { "node" } else { "nodes" };
+        format!("{exclusion} ({nodes} {plural})")
+    });
+    words.collect::<Vec<_>>().join(", ")
+}

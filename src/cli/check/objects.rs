@@ -1,0 +1,161 @@
+//! From documents to the objects that make pods, Lists opened; others are counted.
+//!
+//! Leaves out reading text (`documents`) and judging.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::located::{Located, Step};
+use crate::domain::workload::{Workload, WorkloadKind};
+use crate::report::Mistake;
+
+/// An object that makes pods, as it stands in its file.
+pub(super) struct Object {
+    pub(super) file: Arc<str>,
+    pub(super) api_version: String,
+    pub(super) kind: WorkloadKind,
+    pub(super) tree: Located,
+    json: Value,
+}
+
+/// The objects of all documents so far.
+#[derive(Default)]
+pub(super) struct Objects {
+    pub(super) found: Vec<Object>,
+    /// Objects that make no pods.
+    pub(super) skipped: usize,
+    pub(super) mistakes: Vec<Mistake>,
+}
+
+/// What the entries of a list are, unless they say it themselves: `PodList` holds Pods.
+#[derive(Clone, Copy, Default)]
+struct Inherited<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+}
+
+impl Objects {
+    /// Adds what is in a document of a file. A document that is no object is a mistake in a file that the user
+    /// named; folders hold other things too.
+    pub(super) fn add(&mut self, file: &Arc<str>, document: &Located, named: bool) {
+        if document.text("kind").is_empty() && named {
+            return self.mistakes.push(Mistake {
+                file: file.to_string(),
+                at: Some(document.at),
+                message: "kind: missing; give Kubernetes objects, such as a Pod or a Deployment"
+                    .to_owned(),
+            });
+        }
+        self.sort_out(file, document, Inherited::default());
+    }
+
+    fn sort_out(&mut self, file: &Arc<str>, tree: &Located, inherited: Inherited<'_>) {
+        let or = |own: &'_ str, other: &'_ str| if own.is_empty() { other } else { own }.to_owned();
+        let api_version = or(tree.text("apiVersion"), inherited.api_version);
+        let kind = or(tree.text("kind"), inherited.kind);
+        let items = tree.get("items").and_then(Located::items);
+        if let (Some(kind), Some(items)) = (kind.strip_suffix("List"), items) {
+            let inherited = match kind {
+                "" => Inherited::default(),
+                kind => Inherited {
+                    api_version: &api_version,
+                    kind,
+                },
+            };
+            for item in items {
+                self.sort_out(file, item, inherited);
+            }
+            return;
+        }
+        match WorkloadKind::of(&api_version, &kind) {
+            None => self.skipped += 1,
+            Some(kind) => self.found.push(Object {
+                file: Arc::clone(file),
+                api_version,
+                kind,
+                json: tree.to_json(),
+                tree: tree.clone(),
+            }),
+        }
+    }
+}
+
+impl Object {
+    /// Reads what decides.
+    pub(super) fn workload(&self) -> Result<Workload<'_>, Mistake> {
+        let mut track = serde_path_to_error::Track::new();
+        let json = serde_path_to_error::Deserializer::new(&self.json, &mut track);
+        self.kind.read(json).map_err(|error| {
+            let path = track.path();
+            Mistake {
+                file: self.file.to_string(),
+                at: Some(self.tree.follow(path.iter().filter_map(step))),
+                message: format!("{path}: {error}"),
+            }
+        })
+    }
+}
+
+fn step(segment: &serde_path_to_error::Segment) -> Option<Step<'_>> {
+    match segment {
+        serde_path_to_error::Segment::Seq { index } => Some(Step::Index(*index)),
+        serde_path_to_error::Segment::Map { key } => Some(Step::Key(key)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::check::documents;
+
+    fn objects(text: &str, named: bool) -> Objects {
+        let mut objects = Objects::default();
+        for document in documents::read(text) {
+            objects.add(&"a.yaml".into(), &document.unwrap(), named);
+        }
+        objects
+    }
+
+    #[test]
+    fn lists_are_opened_and_others_counted() {
+        let text = "\
+kind: List
+items:
+- {apiVersion: apps/v1, kind: Deployment}
+- {apiVersion: v1, kind: ConfigMap}
+- {apiVersion: v1, kind: PodList, items: [{metadata: {name: a}}, {}]}
+---
+{apiVersion: batch/v1, kind: JobList, items: [{}]}
+---
+{apiVersion: x.io/v1, kind: JobList, items: [{}]}
+---
+replicas: 3
+";
+        let found = objects(text, false);
+        let kinds: Vec<_> = found
+            .found
+            .iter()
+            .map(|object| (object.kind.name(), object.tree.at.line))
+            .collect();
+        assert_eq!(
+            kinds,
+            [("Deployment", 3), ("Pod", 5), ("Pod", 5), ("Job", 7)]
+        );
+        assert_eq!((found.skipped, found.mistakes.len()), (3, 0));
+        assert_eq!(objects(text, true).mistakes[0].at.unwrap().line, 11);
+    }
+
+    #[test]
+    fn a_wrong_type_is_told_with_its_place() {
+        let text =
+            "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: web\n    image: 1.5\n";
+        let found = objects(text, true);
+        let mistake = found.found[0].workload().unwrap_err().to_string();
+        assert!(
+            mistake.starts_with("a.yaml:6:12: spec.containers[0].image: invalid type"),
+            "{mistake}"
+        );
+    }
+}
