@@ -25,6 +25,8 @@ pub use nodes_file::parse_nodes;
 pub struct Settings {
     /// What decides.
     pub rules: Rules,
+    /// Whether pods' pull secrets are read, for which the chart must give the right.
+    pub pull_secrets: bool,
     /// Registries that need more than the defaults, by host.
     pub registries: BTreeMap<String, HostSettings>,
     /// Where the pods of an installation keep their certificate; absent outside a cluster.
@@ -105,6 +107,7 @@ impl Settings {
                     .map(|pattern| ImagePattern::new(pattern))
                     .collect(),
             },
+            pull_secrets: raw.pull_secrets,
             registries: registries(raw.registries, &mut mistakes),
             certificate: raw.certificate.map(Into::into),
         };

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use futures::future::join_all;
 use tokio::time::Instant;
 
+use crate::cluster::pull_secrets::PullSecrets;
 use crate::domain::decision::{
     Assessment, Decision, Handler, Outcome, ResolvedImage, Softened, decide,
 };
@@ -23,7 +24,7 @@ use crate::domain::reference::Reference;
 use crate::domain::rules::Rules;
 use crate::domain::verdict::Doubt;
 use crate::domain::workload::WorkloadKind;
-use crate::registry::{Keychain, Registry};
+use crate::registry::{Caller, Registry};
 
 /// Everything a review needs. One gate serves all of them.
 pub struct Gate {
@@ -34,6 +35,7 @@ pub struct Gate {
     runtime_classes: RwLock<HashMap<String, String>>,
     own_namespace: Option<String>,
     node_age: Option<AgeOf>,
+    pull_secrets: Option<PullSecrets>,
 }
 
 /// How long ago the nodes were last heard of; `None` is never.
@@ -65,7 +67,15 @@ impl Gate {
             runtime_classes: RwLock::default(),
             own_namespace,
             node_age: None,
+            pull_secrets: None,
         }
+    }
+
+    /// Lets pods' own pull secrets be read, so that private images are judged.
+    #[must_use]
+    pub fn with_pull_secrets(mut self, pull_secrets: PullSecrets) -> Self {
+        self.pull_secrets = Some(pull_secrets);
+        self
     }
 
     /// Takes the RuntimeClasses that there are now: names and handlers.
@@ -107,10 +117,10 @@ impl Gate {
     pub async fn judge<'a>(
         &self,
         pod: &'a Pod<'a>,
-        keychain: &Keychain,
+        caller: Caller<'_>,
         deadline: Instant,
     ) -> Judgement<'a> {
-        let assessment = self.assess(&pod.spec, keychain, deadline).await;
+        let assessment = self.assess(&pod.spec, caller, deadline).await;
         let spared = self.spared(pod, &assessment);
         self.conclude(assessment, spared)
     }
@@ -121,10 +131,10 @@ impl Gate {
         &self,
         spec: &'a PodSpec<'a>,
         kind: WorkloadKind,
-        keychain: &Keychain,
+        caller: Caller<'_>,
         deadline: Instant,
     ) -> Judgement<'a> {
-        let assessment = self.assess(spec, keychain, deadline).await;
+        let assessment = self.assess(spec, caller, deadline).await;
         let runs_somewhere =
             kind == WorkloadKind::DaemonSet && assessment.outcome() != Outcome::Nowhere;
         self.conclude(assessment, runs_somewhere.then_some(Softened::DaemonSet))
@@ -133,12 +143,12 @@ impl Gate {
     async fn assess<'a>(
         &self,
         spec: &'a PodSpec<'a>,
-        keychain: &Keychain,
+        caller: Caller<'_>,
         deadline: Instant,
     ) -> Assessment<'a> {
         self.settle();
         let groups = self.inventory().groups(spec);
-        let images = self.resolve(spec.images(), keychain, deadline).await;
+        let images = self.resolve(spec.images(), caller, deadline).await;
         let mut assessment = Assessment::new(images, groups, self.handler(spec));
         self.explain(spec, &mut assessment);
         assessment
@@ -205,11 +215,11 @@ impl Gate {
     async fn resolve<'a>(
         &self,
         images: Vec<PodImage<'a>>,
-        keychain: &Keychain,
+        caller: Caller<'_>,
         deadline: Instant,
     ) -> Vec<ResolvedImage<'a>> {
         let resolve = |image: PodImage<'a>| async move {
-            let answer = self.resolve_image(&image, keychain, deadline).await;
+            let answer = self.resolve_image(&image, caller, deadline).await;
             ResolvedImage { image, answer }
         };
         let judged = images
@@ -221,7 +231,7 @@ impl Gate {
     async fn resolve_image(
         &self,
         image: &PodImage<'_>,
-        keychain: &Keychain,
+        caller: Caller<'_>,
         deadline: Instant,
     ) -> Result<Arc<crate::domain::image::Image>, Doubt> {
         if image.never_pulled {
@@ -231,7 +241,7 @@ impl Gate {
             return Err(Doubt::Lookup(LookupFailure::InvalidReference));
         };
         self.registry
-            .fetch_image(&reference, keychain, deadline)
+            .fetch_image(&reference, caller, deadline)
             .await
             .map_err(Doubt::Lookup)
     }

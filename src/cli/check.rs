@@ -171,9 +171,9 @@ async fn judge(
     let deadline = Instant::now() + timeout;
     let pod = &workload.pod;
     let judgement = match workload.kind {
-        WorkloadKind::Pod => gate.judge(pod, keychain, deadline).await,
+        WorkloadKind::Pod => gate.judge(pod, keychain.into(), deadline).await,
         kind => {
-            gate.judge_template(&pod.spec, kind, keychain, deadline)
+            gate.judge_template(&pod.spec, kind, keychain.into(), deadline)
                 .await
         }
     };

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::registry_args::RegistryArgs;
 use super::{Exit, logging};
 use crate::certificate::{CertificateError, Pair};
+use crate::cluster::pull_secrets::PullSecrets;
 use crate::cluster::{Freshness, certificate, client, nodes, runtime_classes};
 use crate::config::{self, CertificateSettings, Settings};
 use crate::gate::{Gate, unix_now};
@@ -116,11 +117,14 @@ async fn on_cluster(
     let egress = EgressPolicy::Cluster { denied: Vec::new() };
     let registry = Registry::new(args.registries.settings(settings, egress)?)?;
     let freshness = Freshness::default();
-    let age = freshness.clone();
-    let gate =
-        Gate::new(settings.rules.clone(), registry, namespace).with_node_age(move || age.age());
-    let gate = Arc::new(gate);
     let client = client::connect(&freshness).await?;
+    let age = freshness.clone();
+    let mut gate =
+        Gate::new(settings.rules.clone(), registry, namespace).with_node_age(move || age.age());
+    if settings.pull_secrets {
+        gate = gate.with_pull_secrets(PullSecrets::new(client.clone()));
+    }
+    let gate = Arc::new(gate);
     shared.metrics.read_node_age_from(move || freshness.age());
     keep_certificate(client.clone(), kept, shared);
     watch_nodes(client.clone(), &gate, shared);

@@ -22,6 +22,7 @@ pub(super) struct Settings {
     pub(super) node_overrides: Vec<NodeOverride>,
     pub(super) agent_taints: Option<Vec<String>>,
     pub(super) pools: Vec<Pool>,
+    pub(super) pull_secrets: bool,
     pub(super) registries: BTreeMap<String, Registry>,
     pub(super) certificate: Option<Certificate>,
 }

@@ -6,7 +6,7 @@ use crate::admission::{
 use crate::domain::pod::Pod;
 use crate::domain::policy::Action;
 use crate::metrics::{Metrics, RequestLabels};
-use crate::registry::Keychain;
+use crate::registry::{Caller, Keychain};
 
 use tokio::time::Instant;
 
@@ -66,14 +66,37 @@ impl Gate {
         pod: &Pod<'_>,
         deadline: Instant,
     ) -> (Answer, RequestLabels) {
-        let keychain = Keychain::anonymous();
-        let judgement = self.judge(pod, &keychain, deadline).await;
+        let namespace = request.namespace.as_deref().unwrap_or_default();
+        let keychain = self.keychain(namespace, pod, deadline).await;
+        let caller = Caller {
+            keychain: &keychain,
+            namespace: Some(namespace),
+        };
+        let judgement = self.judge(pod, caller, deadline).await;
         let decision = judgement.decision.action.as_str();
         let labels = labels(request, decision, judgement.decision.outcome.code());
         if judgement.decision.action != Action::Allow {
             log(request, pod, decision, &judgement);
         }
         (judgement.into_answer(), labels)
+    }
+}
+
+impl Gate {
+    /// The credentials that the pod's kubelet would have from its pull secrets; none where reading them is off.
+    async fn keychain(&self, namespace: &str, pod: &Pod<'_>, deadline: Instant) -> Keychain {
+        let Some(pull_secrets) = &self.pull_secrets else {
+            return Keychain::anonymous();
+        };
+        let names: Vec<&str> = pod
+            .spec
+            .image_pull_secrets
+            .iter()
+            .map(|secret| &*secret.name)
+            .collect();
+        pull_secrets
+            .keychain(namespace, &names, &pod.spec.service_account_name, deadline)
+            .await
     }
 }
 

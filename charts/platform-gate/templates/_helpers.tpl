@@ -73,7 +73,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
       "secretName" (include "platform-gate.certificateName" .)
       "serviceName" (include "platform-gate.fullname" .)
       "webhookConfigurationName" (include "platform-gate.fullname" .) -}}
-{{- mustMerge (dict "certificate" $certificate) .Values.settings | toYaml -}}
+{{- mustMerge (dict "certificate" $certificate "pullSecrets" .Values.pullSecrets.enabled) .Values.settings | toYaml -}}
 {{- end -}}
 
 {{/* Changes when the pods must restart to see new settings. */}}
