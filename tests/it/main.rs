@@ -9,4 +9,5 @@ mod cluster;
 mod platform_vectors;
 mod registry;
 mod support;
+mod tidy;
 mod webhook;
