@@ -6,6 +6,7 @@
 )]
 
 mod cluster;
+mod docs;
 mod platform_vectors;
 mod registry;
 mod support;
