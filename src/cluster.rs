@@ -5,6 +5,7 @@
 pub mod certificate;
 pub mod client;
 pub mod nodes;
+pub mod runtime_classes;
 mod traffic;
 
 pub use traffic::Freshness;

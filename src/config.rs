@@ -2,6 +2,7 @@
 //!
 //! Leaves out flags and environment variables, which are `cli`'s, and reading the file anew while running.
 
+mod nodes;
 mod nodes_file;
 mod raw;
 #[cfg(test)]
@@ -12,7 +13,9 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use crate::domain::policy::Policy;
+use crate::domain::policy::Action;
+use crate::domain::rules::{ImagePattern, Rules};
+use crate::domain::verdict::finding_codes;
 use crate::registry::HostSettings;
 
 pub use nodes_file::parse_nodes;
@@ -20,8 +23,8 @@ pub use nodes_file::parse_nodes;
 /// Valid settings.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// What findings do to pods.
-    pub policy: Policy,
+    /// What decides.
+    pub rules: Rules,
     /// Registries that need more than the defaults, by host.
     pub registries: BTreeMap<String, HostSettings>,
     /// Where the pods of an installation keep their certificate; absent outside a cluster.
@@ -84,8 +87,19 @@ impl Settings {
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let raw: raw::Settings = parse_yaml(path, text)?;
         let mut mistakes = Vec::new();
+        let mut policy = raw.policy();
+        policy.findings = findings(&raw.findings, &mut mistakes);
         let settings = Self {
-            policy: raw.policy(),
+            rules: Rules {
+                policy,
+                nodes: nodes::rules(raw.agent_taints, raw.node_overrides, &mut mistakes),
+                handlers: raw.runtime_handlers.into(),
+                exempt_images: raw
+                    .exempt_images
+                    .iter()
+                    .map(|pattern| ImagePattern::new(pattern))
+                    .collect(),
+            },
             registries: registries(raw.registries, &mut mistakes),
             certificate: raw.certificate.map(Into::into),
         };
@@ -115,6 +129,23 @@ fn parse_yaml<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result
         path: path.to_owned(),
         message: error.to_string(),
     })
+}
+
+fn findings(
+    raw: &BTreeMap<String, Action>,
+    mistakes: &mut Vec<String>,
+) -> BTreeMap<&'static str, Action> {
+    let mut valid = BTreeMap::new();
+    for (code, action) in raw {
+        match finding_codes().find(|known| known == code) {
+            Some(known) => _ = valid.insert(known, *action),
+            None => mistakes.push(format!(
+                "findings.{code}: no such finding; the codes are {}",
+                finding_codes().collect::<Vec<_>>().join(", ")
+            )),
+        }
+    }
+    valid
 }
 
 fn registries(

@@ -15,6 +15,7 @@ pub mod platform;
 pub mod pod;
 pub mod policy;
 pub mod reference;
+pub mod rules;
 pub mod runtime;
 pub mod text;
 pub mod verdict;

@@ -5,19 +5,22 @@
 
 mod review;
 
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::time::Instant;
 
-use crate::domain::decision::{Assessment, Decision, Handler, Outcome, ResolvedImage, decide};
+use crate::domain::decision::{
+    Assessment, Decision, Handler, Outcome, ResolvedImage, Softened, decide,
+};
 use crate::domain::inventory::{Inventory, NodeGroup};
 use crate::domain::lookup::LookupFailure;
 use crate::domain::message::{Message, describe};
-use crate::domain::node::Node;
 use crate::domain::pod::{Pod, PodImage, PodSpec};
-use crate::domain::policy::Policy;
 use crate::domain::reference::Reference;
+use crate::domain::rules::Rules;
 use crate::domain::verdict::Doubt;
 use crate::registry::{Keychain, Registry};
 
@@ -25,9 +28,19 @@ use crate::registry::{Keychain, Registry};
 pub struct Gate {
     inventory: RwLock<Inventory>,
     registry: Registry,
-    policy: Policy,
+    rules: Rules,
+    /// The handler of each RuntimeClass, by its name.
+    runtime_classes: RwLock<HashMap<String, String>>,
     own_namespace: Option<String>,
+    node_age: Option<AgeOf>,
 }
+
+/// How long ago the nodes were last heard of; `None` is never.
+type AgeOf = Box<dyn Fn() -> Option<Duration> + Send + Sync>;
+
+/// Watches end after 200 s at the latest, and an idle cluster's kubelets report every 5 minutes: a longer silence means
+/// that nodes may have come and gone unseen (OPERATIONS V10).
+const STALE_AFTER: Duration = Duration::from_secs(300);
 
 /// What is known of a pod, what is done about it, and in which words.
 #[derive(Debug, Clone)]
@@ -43,18 +56,33 @@ pub struct Judgement<'a> {
 impl Gate {
     /// A gate that knows no nodes yet. Pods of `own_namespace` always pass, so that it can never lock itself out.
     #[must_use]
-    pub fn new(
-        inventory: Inventory,
-        registry: Registry,
-        policy: Policy,
-        own_namespace: Option<String>,
-    ) -> Self {
+    pub fn new(rules: Rules, registry: Registry, own_namespace: Option<String>) -> Self {
         Self {
-            inventory: RwLock::new(inventory),
+            inventory: RwLock::new(Inventory::new(rules.nodes.clone())),
             registry,
-            policy,
+            rules,
+            runtime_classes: RwLock::default(),
             own_namespace,
+            node_age: None,
         }
+    }
+
+    /// Takes the RuntimeClasses that there are now: names and handlers.
+    pub fn set_runtime_classes(&self, classes: HashMap<String, String>) {
+        *self
+            .runtime_classes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = classes;
+    }
+
+    /// Lets denials soften to warnings while the nodes have not been heard of for too long.
+    #[must_use]
+    pub fn with_node_age(
+        mut self,
+        age: impl Fn() -> Option<Duration> + Send + Sync + 'static,
+    ) -> Self {
+        self.node_age = Some(Box::new(age));
+        self
     }
 
     /// Changes the inventory; readers wait meanwhile.
@@ -83,16 +111,35 @@ impl Gate {
     ) -> Judgement<'a> {
         let groups = self.inventory().groups(&pod.spec);
         let images = self.resolve(pod.spec.images(), keychain, deadline).await;
-        let assessment = Assessment::new(images, groups, Handler::default());
-        let outcome = assessment.outcome();
-        let spared = outcome == Outcome::Nowhere && self.is_spared(pod, &assessment);
-        let decision = decide(&self.policy, outcome, spared);
+        let assessment = Assessment::new(images, groups, self.handler(&pod.spec));
+        let spared = self.spared(pod, &assessment);
+        let decision = decide(&self.rules.policy, &assessment, spared);
         let message = describe(&assessment, &decision);
         Judgement {
             assessment,
             decision,
             message,
         }
+    }
+
+    /// What the pod's runtime handler does. A RuntimeClass that is not known counts under its own name.
+    fn handler(&self, spec: &PodSpec<'_>) -> Handler {
+        let classes = self
+            .runtime_classes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let class = &*spec.runtime_class_name;
+        self.rules
+            .handlers
+            .of(classes.get(class).map_or(class, String::as_str))
+    }
+
+    /// Whether the operator exempts the image from judgement.
+    fn is_exempt(&self, image: &str) -> bool {
+        let patterns = &self.rules.exempt_images;
+        !patterns.is_empty()
+            && Reference::parse(image)
+                .is_ok_and(|image| patterns.iter().any(|pattern| pattern.is_for(&image)))
     }
 
     /// Asks the registries for all images at once.
@@ -106,7 +153,10 @@ impl Gate {
             let answer = self.resolve_image(&image, keychain, deadline).await;
             ResolvedImage { image, answer }
         };
-        join_all(images.into_iter().map(resolve)).await
+        let judged = images
+            .into_iter()
+            .filter(|image| !self.is_exempt(image.image));
+        join_all(judged.map(resolve)).await
     }
 
     async fn resolve_image(
@@ -127,27 +177,28 @@ impl Gate {
             .map_err(Doubt::Lookup)
     }
 
-    /// Whether a denial would harm more than the pod: a DaemonSet's controller stops its whole batch when one pod is
-    /// refused, and starves the nodes that could run theirs. So such a pod is denied only where the pods of its
-    /// siblings could run nowhere either.
-    fn is_spared(&self, pod: &Pod<'_>, assessment: &Assessment<'_>) -> bool {
-        pod.is_of_daemon_set() && !self.runs_nowhere(&pod.spec.without_node_name(), assessment)
+    /// Why the pod must not be denied, whatever is found.
+    fn spared(&self, pod: &Pod<'_>, assessment: &Assessment<'_>) -> Option<Softened> {
+        if assessment.outcome() != Outcome::Nowhere {
+            return None;
+        }
+        if self
+            .node_age
+            .as_ref()
+            .is_some_and(|age| age().is_none_or(|age| age > STALE_AFTER))
+        {
+            return Some(Softened::StaleNodes);
+        }
+        // A DaemonSet's controller stops its whole batch when one pod is refused, and starves the nodes that could run
+        // theirs. So such a pod is denied only where its siblings could run nowhere either.
+        let siblings_run =
+            pod.is_of_daemon_set() && !self.runs_nowhere(&pod.spec.without_node_name(), assessment);
+        siblings_run.then_some(Softened::DaemonSet)
     }
 
     fn runs_nowhere(&self, spec: &PodSpec<'_>, assessment: &Assessment<'_>) -> bool {
         let groups: Vec<NodeGroup> = self.inventory().groups(spec);
-        let siblings = Assessment::new(assessment.images.clone(), groups, Handler::default());
+        let siblings = Assessment::new(assessment.images.clone(), groups, self.handler(spec));
         siblings.outcome() == Outcome::Nowhere
-    }
-}
-
-impl FromIterator<Node> for Inventory {
-    fn from_iter<I: IntoIterator<Item = Node>>(nodes: I) -> Self {
-        let agents = crate::domain::placement::AGENT_TAINTS
-            .map(str::to_owned)
-            .to_vec();
-        let mut inventory = Self::new(agents);
-        nodes.into_iter().for_each(|node| inventory.apply(node));
-        inventory
     }
 }

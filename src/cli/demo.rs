@@ -16,9 +16,8 @@ use tokio::sync::oneshot;
 
 use super::{Exit, logging};
 use crate::config::parse_nodes;
-use crate::domain::inventory::Inventory;
 use crate::domain::pod::PodSpec;
-use crate::domain::policy::Policy;
+use crate::domain::rules::Rules;
 use crate::gate::Gate;
 use crate::registry::{EgressPolicy, HostSettings, Registry, RegistrySettings};
 use crate::webhook::{Options, Server, Shared};
@@ -77,15 +76,10 @@ fn gate(registry: SocketAddr) -> anyhow::Result<Gate> {
             ..HostSettings::default()
         },
     );
-    let inventory: Inventory = parse_nodes("nodes.yaml".as_ref(), NODES)?
-        .into_iter()
-        .collect();
-    Ok(Gate::new(
-        inventory,
-        Registry::new(settings)?,
-        Policy::default(),
-        None,
-    ))
+    let gate = Gate::new(Rules::default(), Registry::new(settings)?, None);
+    let nodes = parse_nodes("nodes.yaml".as_ref(), NODES)?;
+    gate.update(|inventory| inventory.replace_all(nodes));
+    Ok(gate)
 }
 
 /// The running webhook, and a client that trusts its CA as the API server does.

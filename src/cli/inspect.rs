@@ -34,10 +34,10 @@ pub(super) struct Args {
     /// Images, as in a pod
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
-    /// Say whether the image runs there: os/arch[/variant][:osversion]
+    /// Say whether the image runs there: `os/arch`, `os/arch/variant` or `os/arch:osversion`
     #[arg(long = "platform", value_name = "PLATFORM")]
     platforms: Vec<Platform>,
-    /// The container runtime of those platforms: containerd[@VERSION], cri-o or docker
+    /// The container runtime of those platforms: `containerd`, `containerd@VERSION`, `cri-o` or `docker`
     #[arg(long, value_name = "RUNTIME", default_value = "containerd")]
     runtime: RuntimeArg,
     /// How Windows containers are isolated

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args as ClapArgs;
@@ -11,9 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::registry_args::RegistryArgs;
 use super::{Exit, logging};
 use crate::certificate::{CertificateError, Pair};
-use crate::cluster::{Freshness, certificate, client, nodes};
+use crate::cluster::{Freshness, certificate, client, nodes, runtime_classes};
 use crate::config::{self, CertificateSettings, Settings};
-use crate::domain::inventory::Inventory;
 use crate::gate::Gate;
 use crate::registry::{EgressPolicy, Registry};
 use crate::webhook::{Options, Server, Shared};
@@ -36,6 +36,9 @@ pub(super) struct Args {
     /// Address of /livez, /readyz and /metrics (plain HTTP)
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     metrics_listen: SocketAddr,
+    /// Go on serving for so many seconds after SIGTERM, while API servers learn of it
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    drain_delay: u64,
     #[command(flatten)]
     registries: RegistryArgs,
 }
@@ -56,6 +59,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let options = Options {
         listen: args.listen,
         metrics_listen: args.metrics_listen,
+        drain_delay: Duration::from_secs(args.drain_delay),
         ..Options::default()
     };
     let shared = Shared::default();
@@ -82,9 +86,7 @@ fn without_cluster(
     settings: &Settings,
     shared: &Shared,
 ) -> anyhow::Result<Arc<Gate>> {
-    let inventory: Inventory = config::parse_nodes(path, &config::read(path)?)?
-        .into_iter()
-        .collect();
+    let nodes = config::parse_nodes(path, &config::read(path)?)?;
     let registry = Registry::new(args.registries.settings(settings, EgressPolicy::Cli)?)?;
     let names = [
         "localhost".to_owned(),
@@ -94,13 +96,10 @@ fn without_cluster(
     ];
     let issued = crate::certificate::issue(&names, std::time::SystemTime::now())?;
     shared.certificate.replace(&issued.leaf)?;
-    tracing::info!(nodes = inventory.len(), file = %path.display(), "nodes are read");
-    Ok(Arc::new(Gate::new(
-        inventory,
-        registry,
-        settings.policy,
-        None,
-    )))
+    tracing::info!(nodes = nodes.len(), file = %path.display(), "nodes are read");
+    let gate = Gate::new(settings.rules.clone(), registry, None);
+    gate.update(|inventory| inventory.replace_all(nodes));
+    Ok(Arc::new(gate))
 }
 
 /// Nodes from a watch, the certificate from the chart's Secret.
@@ -116,17 +115,16 @@ async fn on_cluster(
     let kept = certificate_settings(names, namespace.clone())?;
     let egress = EgressPolicy::Cluster { denied: Vec::new() };
     let registry = Registry::new(args.registries.settings(settings, egress)?)?;
-    let gate = Arc::new(Gate::new(
-        std::iter::empty().collect(),
-        registry,
-        settings.policy,
-        namespace,
-    ));
     let freshness = Freshness::default();
+    let age = freshness.clone();
+    let gate =
+        Gate::new(settings.rules.clone(), registry, namespace).with_node_age(move || age.age());
+    let gate = Arc::new(gate);
     let client = client::connect(&freshness).await?;
     shared.metrics.read_node_age_from(move || freshness.age());
     keep_certificate(client.clone(), kept, shared);
-    watch_nodes(client, &gate, shared);
+    watch_nodes(client.clone(), &gate, shared);
+    watch_runtime_classes(client, &gate);
     Ok(gate)
 }
 
@@ -169,13 +167,19 @@ fn watch_nodes(client: kube::Client, gate: &Arc<Gate>, shared: &Shared) {
     shared.readiness.lost("nodes");
     let on_event = move |event: nodes::NodeEvent| {
         gate.update(|inventory| match event {
-            nodes::NodeEvent::Restarted(nodes) => *inventory = nodes.into_iter().collect(),
+            nodes::NodeEvent::Restarted(nodes) => inventory.replace_all(nodes),
             nodes::NodeEvent::Applied(node) => inventory.apply(node),
             nodes::NodeEvent::Deleted(name) => inventory.remove(&name),
         });
         shared.readiness.met("nodes");
     };
     tokio::spawn(nodes::watch_nodes(client, on_event));
+}
+
+fn watch_runtime_classes(client: kube::Client, gate: &Arc<Gate>) {
+    let gate = Arc::clone(gate);
+    let on_change = move |classes| gate.set_runtime_classes(classes);
+    tokio::spawn(runtime_classes::watch_runtime_classes(client, on_change));
 }
 
 /// Completes on SIGTERM, as the kubelet sends it, and on Ctrl-C.

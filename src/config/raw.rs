@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::CertificateSettings;
+use crate::domain::decision::Handlers;
 use crate::domain::policy::{self, Action, EnforcementAction};
 
 #[derive(Debug, Default, Deserialize)]
@@ -15,6 +16,11 @@ pub(super) struct Settings {
     may_land_wrong: MayLandWrong,
     unknown: Option<Action>,
     no_candidate: Option<Action>,
+    pub(super) findings: BTreeMap<String, Action>,
+    pub(super) exempt_images: Vec<String>,
+    pub(super) runtime_handlers: RuntimeHandlers,
+    pub(super) node_overrides: Vec<NodeOverride>,
+    pub(super) agent_taints: Option<Vec<String>>,
     pub(super) registries: BTreeMap<String, Registry>,
     pub(super) certificate: Option<Certificate>,
 }
@@ -25,6 +31,43 @@ struct MayLandWrong {
     os: Option<Action>,
     windows_build: Option<Action>,
     arch: Option<Action>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RuntimeHandlers {
+    pub(super) hyperv: Vec<String>,
+    pub(super) wasm: Vec<String>,
+    pub(super) hyperv_pull_platform: PullPlatform,
+}
+
+/// Whose platform Hyper-V pods pull for (SEMANTICS 8, rule 16).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum PullPlatform {
+    #[default]
+    Host,
+    Guest,
+}
+
+impl Default for RuntimeHandlers {
+    fn default() -> Self {
+        let Handlers { hyperv, wasm, .. } = Handlers::default();
+        Self {
+            hyperv,
+            wasm,
+            hyperv_pull_platform: PullPlatform::Host,
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct NodeOverride {
+    pub(super) match_labels: BTreeMap<String, String>,
+    pub(super) runtime: Option<String>,
+    pub(super) emulates: Vec<String>,
+    pub(super) arm_variant: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -69,6 +112,7 @@ impl Settings {
             },
             unknown: self.unknown.unwrap_or(default.unknown),
             no_candidate: self.no_candidate.unwrap_or(default.no_candidate),
+            findings: BTreeMap::new(),
         }
     }
 }
@@ -79,6 +123,17 @@ impl From<Certificate> for CertificateSettings {
             secret: raw.secret_name,
             service: raw.service_name,
             webhook_configuration: raw.webhook_configuration_name,
+        }
+    }
+}
+
+impl From<RuntimeHandlers> for Handlers {
+    fn from(raw: RuntimeHandlers) -> Self {
+        let guest_pull = raw.hyperv_pull_platform == PullPlatform::Guest;
+        Self {
+            hyperv: raw.hyperv,
+            wasm: raw.wasm,
+            guest_pull,
         }
     }
 }

@@ -1,4 +1,5 @@
 //! Settings and node files: what is read, and what is said of mistakes.
+#![allow(clippy::too_many_lines, reason = "a table may be long")]
 
 use std::path::Path;
 
@@ -24,6 +25,15 @@ registries:
   docker.io:
     mirrors: ["https://mirror.example:5000"]
   plain.example:5000: {plainHttp: true}
+findings: {arch: warn, not-found: deny}
+exemptImages: ["docker.io/library/legacy:*"]
+runtimeHandlers: {hyperv: [hv], wasm: [spin], hypervPullPlatform: guest}
+nodeOverrides:
+- matchLabels: {pool: edge}
+  runtime: containerd@2.0.0
+  emulates: [x86_64]
+  armVariant: v6
+agentTaints: [example.com/starting]
 certificate:
   mode: self-managed
   secretName: platform-gate-tls
@@ -31,11 +41,29 @@ certificate:
   webhookConfigurationName: platform-gate
 "#;
     let settings = settings(text).unwrap();
-    assert_eq!(settings.policy.enforcement_action, EnforcementAction::Warn);
-    assert_eq!(settings.policy.may_land_wrong.os, Action::Deny);
-    assert_eq!(settings.policy.may_land_wrong.windows_build, Action::Warn);
-    assert_eq!(settings.policy.may_land_wrong.arch, Action::Allow);
-    assert_eq!(settings.policy.unknown, Action::Deny);
+    assert_eq!(
+        settings.rules.policy.enforcement_action,
+        EnforcementAction::Warn
+    );
+    assert_eq!(settings.rules.policy.may_land_wrong.os, Action::Deny);
+    assert_eq!(
+        settings.rules.policy.may_land_wrong.windows_build,
+        Action::Warn
+    );
+    assert_eq!(settings.rules.policy.may_land_wrong.arch, Action::Allow);
+    assert_eq!(settings.rules.policy.unknown, Action::Deny);
+    assert_eq!(
+        settings.rules.policy.findings,
+        [("arch", Action::Warn), ("not-found", Action::Deny)].into()
+    );
+    assert_eq!(settings.rules.exempt_images.len(), 1);
+    assert!(settings.rules.handlers.of("hv").hyperv && settings.rules.handlers.of("spin").wasm);
+    let known = &settings.rules.nodes.overrides[0];
+    assert_eq!(
+        (known.emulates.join(" "), known.variant.as_deref()),
+        ("amd64".to_owned(), Some("v6"))
+    );
+    assert_eq!(settings.rules.nodes.agent_taints, ["example.com/starting"]);
     assert_eq!(
         settings.registries["docker.io"].mirrors[0].as_str(),
         "https://mirror.example:5000/"
@@ -47,11 +75,7 @@ certificate:
 #[test]
 fn an_empty_file_is_the_defaults() {
     for text in ["", "---\n", "{}"] {
-        assert_eq!(
-            settings(text).unwrap().policy,
-            Policy::default(),
-            "{text:?}"
-        );
+        assert_eq!(settings(text).unwrap().rules, Rules::default(), "{text:?}");
     }
 }
 
@@ -66,6 +90,17 @@ fn mistakes_name_the_line_or_the_field() {
         (
             "enforcementAction: maybe",
             vec!["maybe", "deny", "warn", "audit"],
+        ),
+        (
+            "findings: {nope: warn}\nnodeOverrides:\n- {runtime: rkt, armVariant: v9}\n",
+            vec![
+                "3 mistake(s)",
+                "findings.nope",
+                "no-match",
+                "nodeOverrides[0].runtime",
+                "nodeOverrides[0].armVariant",
+                "v5",
+            ],
         ),
         (
             "registries:\n  a: {mirrors: [ftp://x]}\n  b: {caFile: /does/not/exist}\n",

@@ -33,6 +33,41 @@ pub struct Handler {
     pub wasm: bool,
 }
 
+/// What the names of runtime handlers mean, by the operator's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handlers {
+    /// Handlers that isolate by Hyper-V.
+    pub hyperv: Vec<String>,
+    /// Handlers that run WebAssembly.
+    pub wasm: Vec<String>,
+    /// Hyper-V pods pull for their guest's platform (SEMANTICS 8, rule 16).
+    pub guest_pull: bool,
+}
+
+impl Default for Handlers {
+    fn default() -> Self {
+        // The name that containerd itself gives to its Hyper-V handler.
+        Self {
+            hyperv: vec!["runhcs-wcow-hypervisor".to_owned()],
+            wasm: Vec::new(),
+            guest_pull: false,
+        }
+    }
+}
+
+impl Handlers {
+    /// What a pod's handler does; the empty name is the default handler.
+    #[must_use]
+    pub fn of(&self, name: &str) -> Handler {
+        let is_in = |names: &[String]| names.iter().any(|known| known == name);
+        Handler {
+            hyperv: is_in(&self.hyperv),
+            guest_pull: self.guest_pull,
+            wasm: is_in(&self.wasm),
+        }
+    }
+}
+
 /// Whether nodes of a group can run the pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Joint {
@@ -77,6 +112,19 @@ pub enum Outcome {
     Unknown(Doubt),
     /// No node is a candidate.
     NoCandidate,
+    /// No node is known at all, which is no ground for a denial whatever the policy says.
+    NoNodes,
+}
+
+/// Why a denial became a warning, or nothing at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Softened {
+    /// The enforcement action is `warn` or `audit`.
+    EnforcementAction,
+    /// A DaemonSet's controller stops its whole batch when one pod is refused, and other pods of it can run.
+    DaemonSet,
+    /// The list of nodes is too old to prove anything.
+    StaleNodes,
 }
 
 /// What happens to the pod.
@@ -86,8 +134,8 @@ pub struct Decision {
     pub outcome: Outcome,
     /// What is done about it.
     pub action: Action,
-    /// Whether a denial was softened by the enforcement action or for a DaemonSet.
-    pub softened: bool,
+    /// Why what would be a denial is none.
+    pub softened: Option<Softened>,
 }
 
 impl Outcome {
@@ -100,6 +148,7 @@ impl Outcome {
             Self::MayLandWrong(_) => "may-land-wrong",
             Self::Unknown(doubt) => doubt.code(),
             Self::NoCandidate => "no-candidate",
+            Self::NoNodes => "no-nodes",
         }
     }
 }
@@ -150,6 +199,7 @@ impl<'a> Assessment<'a> {
             .map(|verdict| &*verdict.group.platform)
             .collect();
         match (right.is_empty(), wrong.is_empty(), doubt) {
+            (true, true, None) if self.groups.is_empty() => Outcome::NoNodes,
             (true, true, None) => Outcome::NoCandidate,
             (true, false, None) => Outcome::Nowhere,
             (false, true, None) => Outcome::Runs,
@@ -200,28 +250,58 @@ fn join(verdicts: &[Verdict]) -> Joint {
     verdicts.iter().map(joint).max().unwrap_or(Joint::Runs)
 }
 
-/// Applies the policy. `spared` softens a denial to a warning, as for the pods of a DaemonSet whose template runs
-/// somewhere else: a denial would make its controller stop the whole batch.
+/// Applies the policy. `spared` is a reason that keeps this pod from being denied.
 #[must_use]
-pub fn decide(policy: &Policy, outcome: Outcome, spared: bool) -> Decision {
+pub fn decide(policy: &Policy, assessment: &Assessment<'_>, spared: Option<Softened>) -> Decision {
+    let outcome = assessment.outcome();
     let wanted = match &outcome {
         Outcome::Runs => Action::Allow,
-        Outcome::Nowhere => Action::Deny,
+        Outcome::Nowhere => on_the_best_group(policy, assessment),
         Outcome::MayLandWrong(axes) => may_land_wrong(policy, axes),
-        Outcome::Unknown(_) => policy.unknown,
+        Outcome::Unknown(_) => on_doubts(policy, assessment),
         Outcome::NoCandidate => policy.no_candidate,
+        Outcome::NoNodes => policy.no_candidate.min(Action::Warn),
     };
-    let action = match (wanted, policy.enforcement_action) {
-        (Action::Deny, EnforcementAction::Deny) if spared => Action::Warn,
-        (Action::Deny, EnforcementAction::Warn) => Action::Warn,
-        (_, EnforcementAction::Audit) => Action::Allow,
-        (wanted, _) => wanted,
+    let by_mode = Some(Softened::EnforcementAction);
+    let (action, softened) = match (wanted, policy.enforcement_action) {
+        (Action::Deny, EnforcementAction::Warn) => (Action::Warn, by_mode),
+        (Action::Deny, EnforcementAction::Audit) => (Action::Allow, by_mode),
+        (_, EnforcementAction::Audit) => (Action::Allow, None),
+        (Action::Deny, EnforcementAction::Deny) if spared.is_some() => (Action::Warn, spared),
+        (wanted, _) => (wanted, None),
     };
     Decision {
         outcome,
         action,
-        softened: wanted == Action::Deny && action != Action::Deny,
+        softened,
     }
+}
+
+/// A pod that runs nowhere may land on any of its groups: the mildest counts, and in a group the worst image.
+fn on_the_best_group(policy: &Policy, assessment: &Assessment<'_>) -> Action {
+    let on_group = |group: &GroupVerdict| {
+        group
+            .images
+            .iter()
+            .map(|verdict| policy.action_on(*verdict))
+            .max()
+    };
+    assessment
+        .candidates()
+        .filter_map(on_group)
+        .min()
+        .unwrap_or(Action::Allow)
+}
+
+fn on_doubts(policy: &Policy, assessment: &Assessment<'_>) -> Action {
+    let doubtful = assessment
+        .candidates()
+        .filter(|group| group.joint == Joint::Unknown);
+    let verdicts = doubtful.flat_map(|group| &group.images);
+    verdicts
+        .map(|verdict| policy.action_on(*verdict))
+        .max()
+        .unwrap_or(Action::Allow)
 }
 
 fn may_land_wrong(policy: &Policy, axes: &[Axis]) -> Action {
@@ -234,51 +314,4 @@ fn may_land_wrong(policy: &Policy, axes: &[Axis]) -> Action {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_policy_makes_of_it() {
-        let with = |enforcement_action| Policy {
-            enforcement_action,
-            ..Policy::default()
-        };
-        let (deny, warn, audit) = (
-            EnforcementAction::Deny,
-            EnforcementAction::Warn,
-            EnforcementAction::Audit,
-        );
-        for (outcome, enforcement, spared, want) in [
-            (Outcome::Runs, deny, false, Action::Allow),
-            (Outcome::Nowhere, deny, false, Action::Deny),
-            (Outcome::Nowhere, deny, true, Action::Warn),
-            (Outcome::Nowhere, warn, false, Action::Warn),
-            (Outcome::Nowhere, audit, false, Action::Allow),
-            (
-                Outcome::MayLandWrong(vec![Axis::Os]),
-                deny,
-                false,
-                Action::Warn,
-            ),
-            (Outcome::MayLandWrong(vec![]), deny, false, Action::Warn),
-            (Outcome::Unknown(Doubt::Node), deny, false, Action::Warn),
-            (Outcome::Unknown(Doubt::Node), audit, false, Action::Allow),
-            (Outcome::NoCandidate, deny, false, Action::Warn),
-        ] {
-            let decision = decide(&with(enforcement), outcome.clone(), spared);
-            assert_eq!(
-                decision.action, want,
-                "{outcome:?} {enforcement:?} {spared}"
-            );
-        }
-    }
-
-    #[test]
-    fn one_axis_set_to_deny_denies() {
-        let mut policy = Policy::default();
-        policy.may_land_wrong.windows_build = Action::Deny;
-        let action = |axes| decide(&policy, Outcome::MayLandWrong(axes), false).action;
-        assert_eq!(action(vec![Axis::Os]), Action::Warn);
-        assert_eq!(action(vec![Axis::Os, Axis::WindowsBuild]), Action::Deny);
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::node::{Node, NodePlatform, Taint};
+use super::node::{Node, NodeOverride, NodePlatform, Taint};
 use super::placement::{self, Exclusion};
 use super::pod::{NodeSelectorTerm, PodSpec};
 
@@ -31,7 +31,7 @@ pub struct Inventory {
     labels: LabelIndex,
     taints: TaintIndex,
     platforms: Vec<PlatformNodes>,
-    agent_taints: Vec<String>,
+    rules: NodeRules,
 }
 
 #[derive(Debug)]
@@ -47,6 +47,26 @@ struct PlatformNodes {
     nodes: Nodes,
 }
 
+/// What an operator says of nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRules {
+    /// Keys of taints that agents put on nodes while they start or before they go; ignored like those of node
+    /// conditions.
+    pub agent_taints: Vec<String>,
+    /// Corrections of what nodes report.
+    pub overrides: Vec<NodeOverride>,
+}
+
+impl Default for NodeRules {
+    fn default() -> Self {
+        let agent_taints = placement::AGENT_TAINTS.map(str::to_owned).to_vec();
+        Self {
+            agent_taints,
+            overrides: Vec::new(),
+        }
+    }
+}
+
 /// Nodes of one platform: the unit that is judged, since its nodes give every image the same verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeGroup {
@@ -59,13 +79,19 @@ pub struct NodeGroup {
 }
 
 impl Inventory {
-    /// An empty inventory that ignores the taints of agents with these keys, besides those of node conditions.
+    /// An empty inventory.
     #[must_use]
-    pub fn new(agent_taints: Vec<String>) -> Self {
+    pub fn new(rules: NodeRules) -> Self {
         Self {
-            agent_taints,
+            rules,
             ..Self::default()
         }
+    }
+
+    /// Forgets all nodes and takes these.
+    pub fn replace_all(&mut self, nodes: Vec<Node>) {
+        *self = Self::new(std::mem::take(&mut self.rules));
+        nodes.into_iter().for_each(|node| self.apply(node));
     }
 
     /// How many nodes there are.
@@ -87,8 +113,11 @@ impl Inventory {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("fewer than four billion nodes")
         });
-        let platform = self.intern(NodePlatform::of(&node), id);
-        let passing = |taint: &Taint| placement::is_passing(taint, &self.agent_taints);
+        let platform = self.intern(
+            NodePlatform::with_overrides(&node, &self.rules.overrides),
+            id,
+        );
+        let passing = |taint: &Taint| placement::is_passing(taint, &self.rules.agent_taints);
         let taints: Vec<Taint> = node
             .spec
             .taints

@@ -7,7 +7,9 @@ mod phrase;
 #[cfg(test)]
 mod tests;
 
-use super::decision::{Assessment, Decision, GroupVerdict, Joint, Outcome, ResolvedImage};
+use super::decision::{
+    Assessment, Decision, GroupVerdict, Joint, Outcome, ResolvedImage, Softened,
+};
 use super::node::NodePlatform;
 use super::pin::{Pin, pin};
 use super::verdict::{Doubt, Verdict};
@@ -31,8 +33,10 @@ pub fn describe(assessment: &Assessment<'_>, decision: &Decision) -> Message {
         Outcome::Nowhere => nowhere(assessment),
         Outcome::MayLandWrong(_) => may_land_wrong(assessment),
         Outcome::Unknown(_) => vec![unknown(assessment)],
-        Outcome::NoCandidate => vec![no_candidate(assessment)],
+        Outcome::NoCandidate => vec![NO_CANDIDATE.to_owned()],
+        Outcome::NoNodes => vec![NO_NODES.to_owned()],
     };
+    sentences.extend(decision.softened.and_then(why_softened).map(str::to_owned));
     let text = sentences.join(" ");
     let more = unknown_images(assessment);
     sentences.extend(
@@ -246,13 +250,21 @@ fn unknown_images(assessment: &Assessment<'_>) -> Vec<String> {
 }
 
 /// No node is a candidate now; one may join later.
-fn no_candidate(assessment: &Assessment<'_>) -> String {
-    if assessment.groups.is_empty() {
-        return "platform-gate knows no nodes yet; it did not check this pod's images".to_owned();
+const NO_CANDIDATE: &str = "no node satisfies this pod's nodeName, nodeSelector, affinity and tolerations now; \
+                            platform-gate did not check its images";
+const NO_NODES: &str = "platform-gate knows no nodes yet; it did not check this pod's images";
+
+/// Why a pod that would be denied is admitted.
+fn why_softened(softened: Softened) -> Option<&'static str> {
+    match softened {
+        Softened::EnforcementAction => None,
+        Softened::DaemonSet => Some(
+            "It is admitted all the same, since other pods of its DaemonSet can run; give the DaemonSet a nodeSelector.",
+        ),
+        Softened::StaleNodes => {
+            Some("It is admitted all the same, since platform-gate's list of nodes is out of date.")
+        }
     }
-    "no node satisfies this pod's nodeName, nodeSelector, affinity and tolerations now; platform-gate did not check its \
-     images"
-        .to_owned()
 }
 
 fn causes(assessment: &Assessment<'_>) -> Vec<(String, String)> {

@@ -115,7 +115,43 @@ pub struct NodePlatform {
     pub emulates: Vec<String>,
 }
 
+/// What an operator knows of some nodes and Kubernetes does not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeOverride {
+    /// Labels that a node must carry for this to hold; none is every node.
+    pub match_labels: BTreeMap<String, String>,
+    /// The runtime's rules, where nodeInfo misleads: a containerd that is configured to pull client-side, say.
+    pub runtime: Option<Runtime>,
+    /// Architectures that the nodes run by emulation.
+    pub emulates: Vec<String>,
+    /// CPU variant of Arm nodes.
+    pub variant: Option<String>,
+}
+
+impl NodeOverride {
+    /// Whether it holds for a node.
+    #[must_use]
+    pub fn is_for(&self, node: &Node) -> bool {
+        let has = |(key, value): (&String, &String)| node.metadata.labels.get(key) == Some(value);
+        self.match_labels.iter().all(has)
+    }
+}
+
 impl NodePlatform {
+    /// The platform that a node reports, corrected by every override that holds for it; a later one wins.
+    #[must_use]
+    pub fn with_overrides(node: &Node, overrides: &[NodeOverride]) -> Self {
+        let mut platform = Self::of(node);
+        for known in overrides.iter().filter(|known| known.is_for(node)) {
+            platform.runtime = known.runtime.or(platform.runtime);
+            platform.variant = known.variant.clone().or(platform.variant);
+            platform.emulates.extend(known.emulates.iter().cloned());
+        }
+        platform.emulates.sort();
+        platform.emulates.dedup();
+        platform
+    }
+
     /// The platform that a node reports: nodeInfo first, labels where it says nothing (SEMANTICS section 5).
     #[must_use]
     pub fn of(node: &Node) -> Self {
@@ -233,6 +269,41 @@ mod tests {
         ] {
             assert_eq!(NodePlatform::of(&node(json)).describe(), want, "{json}");
         }
+    }
+
+    #[test]
+    fn an_operator_may_know_better() {
+        let json = r#"{"metadata":{"labels":{"pool":"old"}},"status":{"nodeInfo":{"operatingSystem":"linux","architecture":"arm",
+            "containerRuntimeVersion":"containerd://2.2.0"}}}"#;
+        let old = |known: NodeOverride| {
+            let labels = [("pool".to_owned(), "old".to_owned())];
+            NodeOverride {
+                match_labels: labels.into(),
+                ..known
+            }
+        };
+        let overrides = [
+            old(NodeOverride {
+                variant: Some("v6".to_owned()),
+                ..NodeOverride::default()
+            }),
+            NodeOverride {
+                emulates: vec!["amd64".to_owned()],
+                ..NodeOverride::default()
+            },
+            NodeOverride {
+                match_labels: [("pool".to_owned(), "new".to_owned())].into(),
+                runtime: Some(Runtime::CriO),
+                ..NodeOverride::default()
+            },
+        ];
+        let platform = NodePlatform::with_overrides(&node(json), &overrides);
+        assert_eq!(platform.variant.as_deref(), Some("v6"));
+        assert_eq!(platform.emulates, ["amd64"]);
+        assert_eq!(
+            platform.runtime,
+            Runtime::from_node_info("containerd://2.2.0")
+        );
     }
 
     #[test]

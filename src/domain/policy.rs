@@ -2,7 +2,11 @@
 //!
 //! Leaves out how they are written in a settings file (`config`).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+use super::verdict::Verdict;
 
 /// What happens to a pod that would be denied, as in Pod Security Admission's modes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,14 +45,16 @@ pub struct MayLandWrong {
 }
 
 /// The operator's choices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// What happens to a pod that would be denied.
     pub enforcement_action: EnforcementAction,
     /// Pods that the scheduler may put on a wrong node.
     pub may_land_wrong: MayLandWrong,
-    /// Pods of which something decisive is unknown.
+    /// Pods of which something decisive is unknown, where `findings` says nothing else.
     pub unknown: Action,
+    /// What single findings do, by their code: a cause that denies by default, or a doubt.
+    pub findings: BTreeMap<&'static str, Action>,
     /// Pods that no node is a candidate for.
     pub no_candidate: Action,
 }
@@ -69,7 +75,25 @@ impl Default for Policy {
             enforcement_action: EnforcementAction::Deny,
             may_land_wrong: MayLandWrong::default(),
             unknown: Action::Warn,
+            findings: BTreeMap::new(),
             no_candidate: Action::Warn,
         }
+    }
+}
+
+impl Policy {
+    /// What the verdict on one image does to its pod.
+    #[must_use]
+    pub fn action_on(&self, verdict: Verdict) -> Action {
+        let default = match verdict {
+            Verdict::Runs { .. } => return Action::Allow,
+            Verdict::CannotRun(_) => Action::Deny,
+            Verdict::Unknown(_) => self.unknown,
+        };
+        verdict
+            .code()
+            .and_then(|code| self.findings.get(code))
+            .copied()
+            .unwrap_or(default)
     }
 }

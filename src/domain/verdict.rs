@@ -170,6 +170,14 @@ impl Doubt {
     }
 }
 
+/// The codes of all causes and doubts: the keys that a policy's findings may have.
+pub fn finding_codes() -> impl Iterator<Item = &'static str> {
+    let causes = Cause::ALL.into_iter().map(Cause::code);
+    let doubts = Doubt::ALL.into_iter().map(Doubt::code);
+    let failures = LookupFailure::ALL.into_iter().map(LookupFailure::code);
+    causes.chain(doubts).chain(failures)
+}
+
 impl Verdict {
     /// `runs`, `cannot-run` or `unknown`.
     #[must_use]

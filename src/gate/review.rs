@@ -140,7 +140,7 @@ fn into_answer(judgement: Judgement<'_>, decision: &str) -> Answer {
     if !digests.is_empty() && made.action != Action::Allow {
         audit_annotations.push(("digests".to_owned(), digests.join(" ")));
     }
-    if made.softened {
+    if made.softened.is_some() {
         audit_annotations.push(("would-deny".to_owned(), message.text.clone()));
     }
     let causes = message

@@ -85,7 +85,7 @@ fn resolved(text: &str) -> ResolvedImage<'_> {
 fn say(cluster: &str, images: &[&str]) -> Message {
     let images = images.iter().map(|text| resolved(text)).collect();
     let assessment = Assessment::new(images, groups(cluster), Handler::default());
-    let decision = decide(&Policy::default(), assessment.outcome(), false);
+    let decision = decide(&Policy::default(), &assessment, None);
     describe(&assessment, &decision)
 }
 
