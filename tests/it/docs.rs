@@ -28,6 +28,7 @@ fn every_finding_has_a_section_and_every_section_is_a_finding() {
         Outcome::Nowhere,
         Outcome::MayLandWrong(Vec::new()),
         Outcome::NoCandidate,
+        Outcome::NoNodes,
     ];
     let mut codes: BTreeSet<&str> = outcomes.iter().map(code_of_its_own).collect();
     codes.extend(Cause::ALL.map(Cause::code));
@@ -53,7 +54,8 @@ fn code_of_its_own(outcome: &Outcome) -> &'static str {
         | Outcome::Nowhere
         | Outcome::MayLandWrong(_)
         | Outcome::Unknown(_)
-        | Outcome::NoCandidate => outcome.code(),
+        | Outcome::NoCandidate
+        | Outcome::NoNodes => outcome.code(),
     }
 }
 
@@ -95,11 +97,10 @@ fn commands(text: &str) -> Vec<(&'static str, Vec<String>)> {
     const CALLS: [&str; 3] = ["cargo run --release -- ", "cargo run -- ", "platform-gate "];
     let spans = text.split('`').skip(1).step_by(2);
     let inline = spans.filter(|span| !span.contains('\n'));
-    code_lines(text)
+    shell_lines(text)
         .into_iter()
         .chain(inline)
         .filter_map(|line| {
-            let line = line.trim_start_matches("$ ");
             let call = CALLS.into_iter().find(|call| line.starts_with(call))?;
             let words = line[call.len()..]
                 .split_whitespace()
@@ -209,15 +210,19 @@ fn anchors(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The lines of the fenced code blocks.
-fn code_lines(text: &str) -> Vec<&str> {
-    let mut in_code = false;
-    let lines = text.lines().filter(|line| {
-        let is_fence = line.trim_start().starts_with("```");
-        in_code ^= is_fence;
-        in_code && !is_fence
-    });
-    lines.collect()
+/// The command lines of the fenced code blocks: all lines of `sh`, of other blocks those after a prompt.
+fn shell_lines(text: &str) -> Vec<&str> {
+    let mut block = None;
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        match (line.strip_prefix("```"), block) {
+            (Some(language), None) => block = Some(language),
+            (Some(_), Some(_)) => block = None,
+            (None, Some("sh")) => lines.push(line),
+            (None, _) => lines.extend(line.strip_prefix("$ ")),
+        }
+    }
+    lines
 }
 
 /// A path without `..`.
