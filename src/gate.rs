@@ -7,7 +7,7 @@ mod review;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
 use tokio::time::Instant;
@@ -109,9 +109,11 @@ impl Gate {
         keychain: &Keychain,
         deadline: Instant,
     ) -> Judgement<'a> {
+        self.settle();
         let groups = self.inventory().groups(&pod.spec);
         let images = self.resolve(pod.spec.images(), keychain, deadline).await;
-        let assessment = Assessment::new(images, groups, self.handler(&pod.spec));
+        let mut assessment = Assessment::new(images, groups, self.handler(&pod.spec));
+        self.explain(&pod.spec, &mut assessment);
         let spared = self.spared(pod, &assessment);
         let decision = decide(&self.rules.policy, &assessment, spared);
         let message = describe(&assessment, &decision);
@@ -119,6 +121,33 @@ impl Gate {
             assessment,
             decision,
             message,
+        }
+    }
+
+    /// Lets young nodes grow up whose time has come.
+    fn settle(&self) {
+        let due = self.inventory().next_change();
+        let now = unix_now();
+        if due.is_some_and(|due| due <= now) {
+            self.update(|inventory| inventory.advance(now));
+        }
+    }
+
+    /// Says why nodes are left out, where nobody may land or nothing runs.
+    fn explain(&self, spec: &PodSpec<'_>, assessment: &mut Assessment<'_>) {
+        if !matches!(
+            assessment.outcome(),
+            Outcome::Nowhere | Outcome::NoCandidate
+        ) {
+            return;
+        }
+        let inventory = self.inventory();
+        for verdict in assessment
+            .groups
+            .iter_mut()
+            .filter(|verdict| verdict.group.candidates < verdict.group.nodes)
+        {
+            verdict.excluded = inventory.exclusions(spec, &verdict.group.platform);
         }
     }
 
@@ -201,4 +230,13 @@ impl Gate {
         let siblings = Assessment::new(assessment.images.clone(), groups, self.handler(spec));
         siblings.outcome() == Outcome::Nowhere
     }
+}
+
+/// Seconds since 1970, by the wall clock: nodes say when they were made.
+#[must_use]
+pub fn unix_now() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -14,7 +14,7 @@ use super::{Exit, logging};
 use crate::certificate::{CertificateError, Pair};
 use crate::cluster::{Freshness, certificate, client, nodes, runtime_classes};
 use crate::config::{self, CertificateSettings, Settings};
-use crate::gate::Gate;
+use crate::gate::{Gate, unix_now};
 use crate::registry::{EgressPolicy, Registry};
 use crate::webhook::{Options, Server, Shared};
 
@@ -166,10 +166,13 @@ fn watch_nodes(client: kube::Client, gate: &Arc<Gate>, shared: &Shared) {
     let (gate, shared) = (Arc::clone(gate), shared.clone());
     shared.readiness.lost("nodes");
     let on_event = move |event: nodes::NodeEvent| {
-        gate.update(|inventory| match event {
-            nodes::NodeEvent::Restarted(nodes) => inventory.replace_all(nodes),
-            nodes::NodeEvent::Applied(node) => inventory.apply(node),
-            nodes::NodeEvent::Deleted(name) => inventory.remove(&name),
+        gate.update(|inventory| {
+            inventory.advance(unix_now());
+            match event {
+                nodes::NodeEvent::Restarted(nodes) => inventory.replace_all(nodes),
+                nodes::NodeEvent::Applied(node) => inventory.apply(node),
+                nodes::NodeEvent::Deleted(name) => inventory.remove(&name),
+            }
         });
         shared.readiness.met("nodes");
     };

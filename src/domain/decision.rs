@@ -9,6 +9,7 @@ use super::image::Image;
 use super::inventory::NodeGroup;
 use super::node::NodePlatform;
 use super::pin::{Axis, axis};
+use super::placement::Exclusion;
 use super::pod::{ImageField, PodImage};
 use super::policy::{Action, EnforcementAction, Policy};
 use super::verdict::{Doubt, ImageUse, Isolation, Verdict, judge};
@@ -88,6 +89,8 @@ pub struct GroupVerdict {
     pub images: Vec<Verdict>,
     /// All of them together.
     pub joint: Joint,
+    /// Why nodes of the group are no candidates, the most frequent reason first; filled where somebody will read it.
+    pub excluded: Vec<(Exclusion, usize)>,
 }
 
 /// Everything known about a pod: the ground of a decision.
@@ -166,6 +169,7 @@ impl<'a> Assessment<'a> {
                 joint: join(&verdicts),
                 images: verdicts,
                 group,
+                excluded: Vec::new(),
             }
         };
         let groups = groups.into_iter().map(judge_group).collect();
@@ -177,6 +181,15 @@ impl<'a> Assessment<'a> {
         self.groups
             .iter()
             .filter(|verdict| verdict.group.candidates > 0)
+    }
+
+    /// How many nodes the scheduler may bind the pod to though their kubelets refuse its `spec.os`.
+    #[must_use]
+    pub fn refused_by_os(&self) -> u64 {
+        self.groups
+            .iter()
+            .map(|verdict| verdict.group.refused_by_os)
+            .sum()
     }
 
     /// What the verdicts come to.
@@ -202,6 +215,9 @@ impl<'a> Assessment<'a> {
             (true, true, None) if self.groups.is_empty() => Outcome::NoNodes,
             (true, true, None) => Outcome::NoCandidate,
             (true, false, None) => Outcome::Nowhere,
+            (false, true, None) if self.refused_by_os() > 0 => {
+                Outcome::MayLandWrong(vec![Axis::Os])
+            }
             (false, true, None) => Outcome::Runs,
             (false, false, _) => Outcome::MayLandWrong(axes(&right, &wrong)),
             (_, _, Some(doubt)) => Outcome::Unknown(doubt),

@@ -7,7 +7,7 @@ mod index;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
@@ -31,14 +31,31 @@ pub struct Inventory {
     labels: LabelIndex,
     taints: TaintIndex,
     platforms: Vec<PlatformNodes>,
+    /// Nodes whose taints do not count yet, by the time when they will.
+    young: BTreeSet<(i64, u32)>,
+    /// The time as last told, in seconds since 1970; `None` where nodes are no longer young, as in a file.
+    now: Option<i64>,
     rules: NodeRules,
 }
+
+/// How long all taints of a new node count as passing, in seconds: agents of all kinds put some while it starts.
+const YOUNG: i64 = 600;
+/// Nodes of a platform that are asked why they are no candidates; a message needs the most frequent reason only.
+const ASKED: usize = 200;
 
 #[derive(Debug)]
 struct Slot {
     node: Node,
     taints: Vec<Taint>,
+    is_young: bool,
     platform: Arc<NodePlatform>,
+}
+
+impl Slot {
+    /// The taints that count now.
+    fn taints(&self) -> &[Taint] {
+        if self.is_young { &[] } else { &self.taints }
+    }
 }
 
 #[derive(Debug)]
@@ -76,6 +93,9 @@ pub struct NodeGroup {
     pub candidates: u64,
     /// How many there are in all.
     pub nodes: u64,
+    /// How many would be candidates if `spec.os` counted for the scheduler: it may bind the pod to them, and their
+    /// kubelets refuse it.
+    pub refused_by_os: u64,
 }
 
 impl Inventory {
@@ -90,7 +110,11 @@ impl Inventory {
 
     /// Forgets all nodes and takes these.
     pub fn replace_all(&mut self, nodes: Vec<Node>) {
-        *self = Self::new(std::mem::take(&mut self.rules));
+        let now = self.now;
+        *self = Self {
+            now,
+            ..Self::new(std::mem::take(&mut self.rules))
+        };
         nodes.into_iter().for_each(|node| self.apply(node));
     }
 
@@ -104,6 +128,29 @@ impl Inventory {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+
+    /// Tells the time, in seconds since 1970: nodes grow up. Until it is told, no node is young.
+    pub fn advance(&mut self, now: i64) {
+        self.now = Some(now);
+        while let Some((until, id)) = self
+            .young
+            .first()
+            .copied()
+            .filter(|(until, _)| *until <= now)
+        {
+            self.young.remove(&(until, id));
+            if let Some(slot) = self.slots[id as usize].as_mut() {
+                slot.is_young = false;
+                self.taints.insert(&slot.taints, id);
+            }
+        }
+    }
+
+    /// When a node grows up next.
+    #[must_use]
+    pub fn next_change(&self) -> Option<i64> {
+        self.young.first().map(|(until, _)| *until)
     }
 
     /// Adds a node, or replaces the one of that name.
@@ -128,10 +175,16 @@ impl Inventory {
         self.all.insert(id);
         self.by_name.insert(node.metadata.name.clone(), id);
         self.labels.insert(&node.metadata.labels, id);
-        self.taints.insert(&taints, id);
+        let young_until = self
+            .young_until(&node)
+            .inspect(|until| _ = self.young.insert((*until, id)));
+        if young_until.is_none() {
+            self.taints.insert(&taints, id);
+        }
         self.slots[id as usize] = Some(Slot {
             node,
             taints,
+            is_young: young_until.is_some(),
             platform,
         });
     }
@@ -146,12 +199,18 @@ impl Inventory {
         };
         self.all.remove(id);
         self.labels.remove(&slot.node.metadata.labels, id);
-        self.taints.remove(&slot.taints, id);
+        self.taints.remove(slot.taints(), id);
+        self.young.retain(|(_, young)| *young != id);
         for group in &mut self.platforms {
             group.nodes.remove(id);
         }
         self.platforms.retain(|group| !group.nodes.is_empty());
         self.free.push(id);
+    }
+
+    fn young_until(&self, node: &Node) -> Option<i64> {
+        let until = node.metadata.created()? + YOUNG;
+        self.now.filter(|now| until > *now).map(|_| until)
     }
 
     fn intern(&mut self, platform: NodePlatform, id: u32) -> Arc<NodePlatform> {
@@ -175,10 +234,15 @@ impl Inventory {
     #[must_use]
     pub fn groups(&self, pod: &PodSpec<'_>) -> Vec<NodeGroup> {
         let candidates = self.candidates(pod);
-        let group = |group: &PlatformNodes| NodeGroup {
-            platform: Arc::clone(&group.platform),
-            candidates: group.nodes.intersection_len(&candidates),
-            nodes: group.nodes.len(),
+        let group = |group: &PlatformNodes| {
+            let count = group.nodes.intersection_len(&candidates);
+            let refused = !candidates.is_empty() && placement::is_other_os(pod, &group.platform);
+            NodeGroup {
+                platform: Arc::clone(&group.platform),
+                candidates: if refused { 0 } else { count },
+                nodes: group.nodes.len(),
+                refused_by_os: if refused { count } else { 0 },
+            }
         };
         let mut groups: Vec<NodeGroup> = self.platforms.iter().map(group).collect();
         groups.sort_by(|a, b| a.platform.cmp(&b.platform));
@@ -186,21 +250,28 @@ impl Inventory {
     }
 
     /// Why the nodes of a platform that are no candidates are none: each reason with the number of nodes that it
-    /// keeps away, the most frequent first. Asks every such node, so it is for messages only.
+    /// keeps away, the most frequent first. It asks some of the nodes one by one, so it is for messages only.
     #[must_use]
     pub fn exclusions(
         &self,
         pod: &PodSpec<'_>,
         platform: &NodePlatform,
     ) -> Vec<(Exclusion, usize)> {
-        let mut counts: HashMap<Exclusion, usize> = HashMap::new();
-        let slots = self
-            .slots
+        let Some(group) = self
+            .platforms
             .iter()
-            .flatten()
-            .filter(|slot| *slot.platform == *platform);
-        for slot in slots {
-            let found = placement::exclusions(pod, &slot.node, &slot.platform, &slot.taints);
+            .find(|group| *group.platform == *platform)
+        else {
+            return Vec::new();
+        };
+        let mut counts: HashMap<Exclusion, usize> = HashMap::new();
+        let ids = &group.nodes - self.candidates(pod);
+        for slot in ids
+            .iter()
+            .take(ASKED)
+            .filter_map(|id| self.slots[id as usize].as_ref())
+        {
+            let found = placement::exclusions(pod, &slot.node, &slot.platform, slot.taints());
             if let Some(first) = found.into_iter().next() {
                 *counts.entry(first).or_default() += 1;
             }
@@ -216,6 +287,7 @@ impl Inventory {
         self.by_name.contains_key(name)
     }
 
+    /// The nodes that the scheduler may bind the pod to: it does not know of `spec.os`.
     fn candidates(&self, pod: &PodSpec<'_>) -> Nodes {
         if !pod.node_name.is_empty() {
             return self.bound_candidate(pod);
@@ -235,13 +307,6 @@ impl Inventory {
             }
             nodes &= matching;
         }
-        for group in self
-            .platforms
-            .iter()
-            .filter(|group| placement::is_other_os(pod, &group.platform))
-        {
-            nodes -= &group.nodes;
-        }
         nodes
     }
 
@@ -249,7 +314,7 @@ impl Inventory {
         let id = self.by_name.get(&*pod.node_name);
         let slot = id.and_then(|id| Some((id, self.slots[*id as usize].as_ref()?)));
         let candidate = slot.filter(|(_, slot)| {
-            placement::exclusions(pod, &slot.node, &slot.platform, &slot.taints).is_empty()
+            placement::exclusions(pod, &slot.node, &slot.platform, slot.taints()).is_empty()
         });
         candidate.map(|(id, _)| *id).into_iter().collect()
     }

@@ -12,6 +12,7 @@ use super::decision::{
 };
 use super::node::NodePlatform;
 use super::pin::{Pin, pin};
+use super::placement::Exclusion;
 use super::verdict::{Doubt, Verdict};
 
 /// What is said about a pod.
@@ -33,7 +34,10 @@ pub fn describe(assessment: &Assessment<'_>, decision: &Decision) -> Message {
         Outcome::Nowhere => nowhere(assessment),
         Outcome::MayLandWrong(_) => may_land_wrong(assessment),
         Outcome::Unknown(_) => vec![unknown(assessment)],
-        Outcome::NoCandidate => vec![NO_CANDIDATE.to_owned()],
+        Outcome::NoCandidate => [NO_CANDIDATE.to_owned()]
+            .into_iter()
+            .chain(left_out(assessment))
+            .collect(),
         Outcome::NoNodes => vec![NO_NODES.to_owned()],
     };
     sentences.extend(decision.softened.and_then(why_softened).map(str::to_owned));
@@ -96,6 +100,9 @@ fn nowhere(assessment: &Assessment<'_>) -> Vec<String> {
         format!("The pod can only land on {nodes}."),
         format!("To fix it, {}.", cures.join(", or ")),
     ]
+    .into_iter()
+    .chain(left_out(assessment))
+    .collect()
 }
 
 fn is_in_the_way(group: &GroupVerdict, image: usize) -> bool {
@@ -155,14 +162,60 @@ fn mixed_fact(assessment: &Assessment<'_>) -> String {
     )
 }
 
-/// Nodes of the cluster that do run the pod, as a selector to paste.
+/// Nodes of the cluster that do run the pod, as a selector to paste, and the taint in its way if there is one.
 fn cure_by_selector(assessment: &Assessment<'_>) -> Option<String> {
     let (selector, nodes) = selector_for(assessment.groups.iter(), |group| group.group.nodes)?;
+    let reached = || {
+        assessment
+            .groups
+            .iter()
+            .filter(|group| selector.fits(&group.group.platform))
+    };
+    let taint = reached()
+        .flat_map(|group| &group.excluded)
+        .find_map(|(exclusion, _)| match exclusion {
+            Exclusion::Taint(taint) => {
+                Some(format!(", and tolerate its taint {}", phrase::taint(taint)))
+            }
+            _ => None,
+        });
+    let taint = taint
+        .filter(|_| reached().all(|group| group.group.candidates == 0))
+        .unwrap_or_default();
     let plural = if nodes == 1 { "node" } else { "nodes" };
     Some(format!(
-        "schedule it on the {nodes} {plural} that can run it ({selector})"
+        "schedule it on the {nodes} {plural} that can run it ({selector}{taint})"
     ))
 }
+
+/// The nodes left out, by the most frequent reason of each group.
+fn left_out(assessment: &Assessment<'_>) -> Option<String> {
+    let mut reasons: Vec<(&Exclusion, Vec<String>)> = Vec::new();
+    for verdict in assessment
+        .groups
+        .iter()
+        .filter(|verdict| !verdict.excluded.is_empty())
+        .take(MAX_LEFT_OUT)
+    {
+        let nodes = phrase::count(
+            verdict.group.nodes - verdict.group.candidates,
+            &verdict.group.platform,
+        );
+        let reason = &verdict.excluded[0].0;
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, groups)) => groups.push(nodes),
+            None => reasons.push((reason, vec![nodes])),
+        }
+    }
+    let words = reasons
+        .iter()
+        .map(|(reason, groups)| format!("{} (by {reason})", groups.join(", ")));
+    let words: Vec<String> = words.collect();
+    (!words.is_empty()).then(|| format!("Left out: {}.", words.join("; ")))
+}
+
+/// Groups named among those left out; there may be dozens.
+const MAX_LEFT_OUT: usize = 4;
 
 /// The selector that leads to groups that run the pod and to no other, with the number of nodes that run it.
 fn selector_for<'a>(
@@ -198,7 +251,7 @@ fn may_land_wrong(assessment: &Assessment<'_>) -> Vec<String> {
         count(&mut assessment.candidates()),
     );
     let Some(group) = wrong.clone().max_by_key(|group| group.group.candidates) else {
-        return Vec::new();
+        return vec![refused_by_os(assessment)];
     };
     let at = (0..assessment.images.len())
         .find(|at| is_in_the_way(group, *at))
@@ -214,6 +267,21 @@ fn may_land_wrong(assessment: &Assessment<'_>) -> Vec<String> {
         format!("{fact}{cure}."),
         format!("They are {}.", phrase::nodes(wrong)),
     ]
+}
+
+/// The pod says `spec.os`, which the scheduler does not read.
+fn refused_by_os(assessment: &Assessment<'_>) -> String {
+    let refused = assessment.refused_by_os();
+    let label = |group: &GroupVerdict| group.group.platform.os.clone();
+    let os = assessment
+        .candidates()
+        .map(label)
+        .next()
+        .unwrap_or_default();
+    format!(
+        "spec.os does not steer the scheduler: it may bind this pod to {refused} nodes whose kubelets refuse it; add \
+         nodeSelector: {{kubernetes.io/os: {os}}}."
+    )
 }
 
 /// Nothing proves that the pod cannot run, and something is not known.
@@ -251,7 +319,7 @@ fn unknown_images(assessment: &Assessment<'_>) -> Vec<String> {
 
 /// No node is a candidate now; one may join later.
 const NO_CANDIDATE: &str = "no node satisfies this pod's nodeName, nodeSelector, affinity and tolerations now; \
-                            platform-gate did not check its images";
+                            platform-gate did not check its images.";
 const NO_NODES: &str = "platform-gate knows no nodes yet; it did not check this pod's images";
 
 /// Why a pod that would be denied is admitted.

@@ -47,6 +47,18 @@ pub struct NodeMetadata {
     pub resource_version: Option<String>,
 }
 
+impl NodeMetadata {
+    /// When the node was registered, in seconds since 1970; `None` where it does not say, or not readably.
+    #[must_use]
+    pub fn created(&self) -> Option<i64> {
+        let text = self.creation_timestamp.as_deref()?;
+        let time =
+            time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339)
+                .ok()?;
+        Some(time.unix_timestamp())
+    }
+}
+
 /// The part of a Node's spec that decides.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]

@@ -20,11 +20,13 @@ fn assessment(groups: &[(&str, &[Verdict])]) -> Assessment<'static> {
             platform,
             candidates: 1,
             nodes: 1,
+            refused_by_os: 0,
         };
         GroupVerdict {
             joint: join(verdicts),
             images: verdicts.to_vec(),
             group,
+            excluded: Vec::new(),
         }
     };
     Assessment {

@@ -81,7 +81,7 @@ fn the_index_answers_as_every_node_would() {
         for (id, slot) in inventory.slots.iter().enumerate() {
             let Some(slot) = slot else { continue };
             let rule =
-                placement::exclusions(spec, &slot.node, &slot.platform, &slot.taints).is_empty();
+                placement::exclusions(spec, &slot.node, &slot.platform, slot.taints()).is_empty();
             let id = u32::try_from(id).unwrap();
             assert_eq!(
                 indexed.contains(id),
@@ -131,4 +131,52 @@ fn groups_count_nodes_and_candidates() {
     assert_eq!(counts(&inventory), [linux]);
     let excluded = inventory.exclusions(&pod, &inventory.groups(&pod)[0].platform);
     assert_eq!(excluded, [(Exclusion::NodeSelector, 1)]);
+}
+
+#[test]
+fn taints_of_a_young_node_count_when_it_has_grown_up() {
+    let json = r#"{"metadata":{"name":"new","creationTimestamp":"2026-03-06T15:00:00Z"},"spec":{"taints":[
+        {"key":"agent","effect":"NoSchedule"}]},"status":{"nodeInfo":{"operatingSystem":"linux","architecture":"amd64"}}}"#;
+    let node: Node = serde_json::from_str(json).unwrap();
+    let created = node.metadata.created().unwrap();
+    let mut inventory = Inventory::default();
+    let candidates = |inventory: &Inventory| inventory.groups(&PodSpec::default())[0].candidates;
+    inventory.apply(node.clone());
+    assert_eq!(
+        (candidates(&inventory), inventory.next_change()),
+        (0, None),
+        "without a clock no node is young"
+    );
+    inventory.advance(created + 10);
+    inventory.apply(node.clone());
+    assert_eq!(
+        (candidates(&inventory), inventory.next_change()),
+        (1, Some(created + 600))
+    );
+    inventory.advance(created + 600);
+    assert_eq!((candidates(&inventory), inventory.next_change()), (0, None));
+    inventory.remove("new");
+    inventory.advance(created + 10);
+    inventory.apply(node);
+    inventory.remove("new");
+    assert_eq!((inventory.len(), inventory.next_change()), (0, None));
+}
+
+#[test]
+fn spec_os_narrows_what_it_does_not_steer() {
+    let node = |name: &str, os: &str| -> Node {
+        let json = format!(
+            r#"{{"metadata":{{"name":"{name}"}},"status":{{"nodeInfo":{{"operatingSystem":"{os}","architecture":"amd64"}}}}}}"#
+        );
+        serde_json::from_str(&json).unwrap()
+    };
+    let mut inventory = Inventory::default();
+    inventory.replace_all(vec![node("a", "linux"), node("b", "windows")]);
+    let pod: PodSpec<'_> = serde_json::from_str(r#"{"os":{"name":"linux"}}"#).unwrap();
+    let groups = inventory.groups(&pod);
+    let counts: Vec<_> = groups
+        .iter()
+        .map(|group| (group.candidates, group.refused_by_os))
+        .collect();
+    assert_eq!(counts, [(1, 0), (0, 1)]);
 }

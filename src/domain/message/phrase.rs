@@ -1,7 +1,7 @@
 //! Parts of sentences: an image, what it offers, nodes in condensed form, and the runtime's own words for a cause.
 
 use crate::domain::decision::{GroupVerdict, ResolvedImage};
-use crate::domain::node::NodePlatform;
+use crate::domain::node::{NodePlatform, Taint};
 use crate::domain::verdict::{Cause, Doubt, Verdict};
 use crate::domain::windows::WindowsVersion;
 
@@ -103,24 +103,21 @@ pub(super) fn too_new(group: &GroupVerdict, resolved: &ResolvedImage<'_>) -> Str
     }
 }
 
+/// `2 nodes linux/amd64`.
+pub(super) fn count(nodes: u64, platform: &NodePlatform) -> String {
+    let plural = if nodes == 1 { "node" } else { "nodes" };
+    format!("{nodes} {plural} {}", platform.describe())
+}
+
 /// `2 nodes linux/amd64, 1 node windows/amd64 10.0.14393 (Windows Server 2016)`.
 pub(super) fn nodes<'a>(groups: impl Iterator<Item = &'a GroupVerdict>) -> String {
     let words = groups.map(|verdict| {
         let group = &verdict.group;
-        let plural = if group.candidates == 1 {
-            "node"
-        } else {
-            "nodes"
-        };
         let product = group.platform.windows.and_then(WindowsVersion::product);
         let product = product
             .map(|product| format!(" ({product})"))
             .unwrap_or_default();
-        format!(
-            "{} {plural} {}{product}",
-            group.candidates,
-            group.platform.describe()
-        )
+        format!("{}{product}", count(group.candidates, &group.platform))
     });
     // The same platform under two runtimes reads alike; such groups are rare enough to stay apart.
     words.collect::<Vec<_>>().join(", ")
@@ -132,6 +129,16 @@ pub(super) fn other_tag(group: &GroupVerdict) -> String {
         "use a tag of the image that is built for {}",
         group.group.platform.describe()
     )
+}
+
+/// `os=windows:NoSchedule`, as `kubectl taint` takes it.
+pub(super) fn taint(taint: &Taint) -> String {
+    let value = if taint.value.is_empty() {
+        String::new()
+    } else {
+        format!("={}", taint.value)
+    };
+    format!("{}{value}:{}", taint.key, taint.effect)
 }
 
 /// A doubt about one image, called as given, on one platform.

@@ -7,7 +7,7 @@ use crate::domain::decision::{Handler, decide};
 use crate::domain::image::{Digest, EntryContent, Image, ImageContent, ImageIndex, IndexEntry};
 use crate::domain::inventory::NodeGroup;
 use crate::domain::lookup::LookupFailure;
-use crate::domain::node::NodePlatform;
+use crate::domain::node::{NodePlatform, Taint};
 use crate::domain::platform::Platform;
 use crate::domain::pod::{ImageField, PodImage};
 use crate::domain::policy::Policy;
@@ -23,6 +23,7 @@ fn groups(text: &str) -> Vec<NodeGroup> {
             platform: Arc::new(platform),
             candidates: candidates.parse().unwrap(),
             nodes: nodes.parse().unwrap(),
+            refused_by_os: 0,
         }
     };
     text.split(',')
@@ -89,6 +90,26 @@ fn say(cluster: &str, images: &[&str]) -> Message {
     describe(&assessment, &decision)
 }
 
+/// The same, where the nodes that are no candidates have a taint.
+fn say_with_taints(cluster: &str, images: &[&str]) -> Message {
+    let images = images.iter().map(|text| resolved(text)).collect();
+    let mut assessment = Assessment::new(images, groups(cluster), Handler::default());
+    for verdict in assessment
+        .groups
+        .iter_mut()
+        .filter(|verdict| verdict.group.candidates == 0)
+    {
+        let taint = Taint {
+            key: "os".into(),
+            value: "windows".into(),
+            effect: "NoSchedule".into(),
+        };
+        verdict.excluded = vec![(Exclusion::Taint(taint), 1)];
+    }
+    let decision = decide(&Policy::default(), &assessment, None);
+    describe(&assessment, &decision)
+}
+
 const NANOSERVER: &str =
     "app=hello-world:nanoserver: windows/amd64:10.0.17134.885 windows/amd64:10.0.17763.615";
 
@@ -138,10 +159,36 @@ fn a_pod_that_may_land_wrong_is_told_the_selector() {
 fn what_is_not_known() {
     insta::assert_snapshot!(say("1x linux/amd64", &["web=gone:1?"]).warnings.join("\n"), @r#"container "web" (image gone:1) was not found in its registry; platform-gate did not check it"#);
     insta::assert_snapshot!(say("", &[NANOSERVER]).warnings.join("\n"), @"platform-gate knows no nodes yet; it did not check this pod's images");
-    insta::assert_snapshot!(say("0/1x linux/amd64", &[NANOSERVER]).warnings.join("\n"), @"no node satisfies this pod's nodeName, nodeSelector, affinity and tolerations now; platform-gate did not check its images");
+    insta::assert_snapshot!(say("0/1x linux/amd64", &[NANOSERVER]).warnings.join("\n"), @"no node satisfies this pod's nodeName, nodeSelector, affinity and tolerations now; platform-gate did not check its images.");
     insta::assert_snapshot!(say("1x linux/arm64", &["web=old:1: linux/arm/v7"]).warnings.join("\n"), @r#"container "web" (image old:1) is 32-bit Arm; whether the CPU of linux/arm64 runs it is not known"#);
     assert_eq!(
         say("1x linux/amd64", &["web=nginx: linux/amd64"]),
         Message::default()
     );
+}
+
+#[test]
+fn a_taint_in_the_way_of_the_cure_is_named() {
+    let cluster = "2x linux/amd64, 0/3x windows/amd64:10.0.17763";
+    insta::assert_snapshot!(say_with_taints(cluster, &[NANOSERVER]).warnings.join("\n"), @r#"
+    no matching manifest for linux/amd64 in the manifest list entries: container "app" (image hello-world:nanoserver) offers windows/amd64:10.0.17134.885, windows/amd64:10.0.17763.615.
+    The pod can only land on 2 nodes linux/amd64.
+    To fix it, schedule it on the 3 nodes that can run it (nodeSelector: {kubernetes.io/os: windows}, and tolerate its taint os=windows:NoSchedule), or use a tag of the image that is built for linux/amd64.
+    Left out: 3 nodes windows/amd64 10.0.17763 (by taint os=windows:NoSchedule).
+    "#);
+    insta::assert_snapshot!(say_with_taints("0/3x linux/amd64", &["web=nginx: linux/amd64"]).text, @"no node satisfies this pod's nodeName, nodeSelector, affinity and tolerations now; platform-gate did not check its images. Left out: 3 nodes linux/amd64 (by taint os=windows:NoSchedule).");
+}
+
+#[test]
+fn spec_os_is_no_placement() {
+    let mut groups = groups("2x linux/amd64, 0/3x windows/amd64:10.0.17763");
+    groups[1].refused_by_os = 3;
+    let assessment = Assessment::new(
+        vec![resolved("web=nginx: linux/amd64")],
+        groups,
+        Handler::default(),
+    );
+    let decision = decide(&Policy::default(), &assessment, None);
+    assert_eq!(decision.action, crate::domain::policy::Action::Warn);
+    insta::assert_snapshot!(describe(&assessment, &decision).text, @"spec.os does not steer the scheduler: it may bind this pod to 3 nodes whose kubelets refuse it; add nodeSelector: {kubernetes.io/os: linux}.");
 }
