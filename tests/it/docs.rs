@@ -141,15 +141,24 @@ fn the_denial_of_the_readme_is_what_the_demo_prints() {
     });
     let denials: Vec<String> = denials.collect();
     assert!(!denials.is_empty(), "the README shows no denial");
-    let demo = run(&["demo"]);
+    let demo = run(&["demo", "--json"]);
     let told = String::from_utf8_lossy(&demo.stderr);
     assert!(demo.status.success(), "the demo failed: {told}");
-    let demo = String::from_utf8(demo.stdout).unwrap();
-    let words: Vec<&str> = demo.split_whitespace().collect();
-    let demo = words.join(" ");
+    let answers = String::from_utf8(demo.stdout).unwrap();
+    let messages: Vec<String> = answers.lines().filter_map(message).collect();
     for denial in denials {
-        assert!(demo.contains(&denial), "the demo does not print {denial:?}");
+        assert!(
+            messages.contains(&denial),
+            "{denial:?} is none of the demo's denials: {messages:#?}"
+        );
     }
+}
+
+/// The message of a denial.
+fn message(review: &str) -> Option<String> {
+    let review: serde_json::Value = serde_json::from_str(review).unwrap();
+    let message = review["response"]["status"]["message"].as_str();
+    message.map(str::to_owned)
 }
 
 #[test]
