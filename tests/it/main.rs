@@ -8,7 +8,9 @@
 mod cli;
 mod cluster;
 mod differential;
+mod docs;
 mod platform_vectors;
 mod registry;
 mod support;
+mod tidy;
 mod webhook;

@@ -1,3 +1,5 @@
+//! Docker's reference grammar, case by case.
+
 use super::*;
 
 const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";

@@ -1,3 +1,5 @@
+//! What is kept, for how long, and one flight for all who wait.
+
 use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

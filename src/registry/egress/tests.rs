@@ -1,3 +1,5 @@
+//! Which URLs and addresses the guard lets pass, in every spelling.
+
 use super::*;
 
 fn cluster() -> Guard {

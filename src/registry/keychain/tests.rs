@@ -1,3 +1,5 @@
+//! Which credentials match which image, as the kubelet's keyring has it.
+
 use super::*;
 
 fn keychain(logins: &[(&str, &str)]) -> Keychain {

@@ -1,3 +1,5 @@
+//! Documents of every kind, and those that are two kinds at once.
+
 use super::*;
 
 const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
