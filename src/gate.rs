@@ -148,7 +148,10 @@ impl Gate {
     ) -> Assessment<'a> {
         self.settle();
         let groups = self.inventory().groups(spec);
-        let images = self.resolve(spec.images(), caller, deadline).await;
+        // Where nobody may land there is nothing to judge, and no registry to bother.
+        let any = groups.iter().any(|group| group.candidates > 0);
+        let images = if any { spec.images() } else { Vec::new() };
+        let images = self.resolve(images, caller, deadline).await;
         let mut assessment = Assessment::new(images, groups, self.handler(spec));
         self.explain(spec, &mut assessment);
         assessment

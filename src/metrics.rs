@@ -130,15 +130,16 @@ impl Metrics {
         }
     }
 
-    /// Replaces the number of nodes by the platforms given, one item a node.
-    pub fn set_nodes<'a>(&self, platforms: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    /// Replaces the number of nodes by the platforms given, each with its count.
+    pub fn set_nodes<'a>(&self, platforms: impl IntoIterator<Item = (&'a str, &'a str, u64)>) {
         self.nodes.clear();
-        for (os, arch) in platforms {
+        for (os, arch, count) in platforms {
             let labels = NodeLabels {
                 os: known(os, &["linux", "windows"]),
                 arch: known(arch, ARCHITECTURES),
             };
-            self.nodes.get_or_create(&labels).inc();
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.nodes.get_or_create(&labels).inc_by(count);
         }
     }
 
@@ -216,7 +217,11 @@ mod tests {
             reason: "os-mismatch",
         });
         drop(metrics.review_started());
-        metrics.set_nodes([("linux", "amd64"), ("linux", "amd64"), ("plan9", "vax")]);
+        metrics.set_nodes([
+            ("linux", "amd64", 1),
+            ("linux", "amd64", 1),
+            ("plan9", "vax", 1),
+        ]);
         metrics.read_node_age_from(|| Some(Duration::from_millis(1500)));
         metrics.set_certificate_expiry(SystemTime::UNIX_EPOCH + Duration::from_secs(7));
         let text = metrics.to_text();
@@ -242,8 +247,8 @@ mod tests {
     #[test]
     fn nodes_that_have_gone_are_no_longer_counted() {
         let metrics = Metrics::default();
-        metrics.set_nodes([("windows", "amd64")]);
-        metrics.set_nodes([("linux", "arm64")]);
+        metrics.set_nodes([("windows", "amd64", 1)]);
+        metrics.set_nodes([("linux", "arm64", 1)]);
         assert!(!metrics.to_text().contains("windows"));
     }
 

@@ -96,10 +96,12 @@ fn without_cluster(
         args.listen.ip().to_string(),
     ];
     let issued = crate::certificate::issue(&names, std::time::SystemTime::now())?;
-    shared.certificate.replace(&issued.leaf)?;
+    let validity = shared.certificate.replace(&issued.leaf)?;
+    shared.metrics.set_certificate_expiry(validity.not_after);
     tracing::info!(nodes = nodes.len(), file = %path.display(), "nodes are read");
     let gate = Gate::new(settings.rules.clone(), registry, None);
     gate.update(|inventory| inventory.replace_all(nodes));
+    shared.metrics.set_nodes(gate.inventory().counts());
     Ok(Arc::new(gate))
 }
 
@@ -178,6 +180,7 @@ fn watch_nodes(client: kube::Client, gate: &Arc<Gate>, shared: &Shared) {
                 nodes::NodeEvent::Deleted(name) => inventory.remove(&name),
             }
         });
+        shared.metrics.set_nodes(gate.inventory().counts());
         shared.readiness.met("nodes");
     };
     tokio::spawn(nodes::watch_nodes(client, on_event));

@@ -294,6 +294,18 @@ impl Inventory {
         counts
     }
 
+    /// Operating system, architecture and number of the nodes of each platform, declared pools apart.
+    pub fn counts(&self) -> impl Iterator<Item = (&str, &str, u64)> {
+        let nodes = self.platforms.iter().filter(|group| !group.are_pools);
+        nodes.map(|group| {
+            (
+                group.platform.os.as_str(),
+                group.platform.architecture.as_str(),
+                group.nodes.len(),
+            )
+        })
+    }
+
     /// Whether a node of that name is known.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {

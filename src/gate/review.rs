@@ -75,7 +75,7 @@ impl Gate {
         let judgement = self.judge(pod, caller, deadline).await;
         let decision = judgement.decision.action.as_str();
         let labels = labels(request, decision, judgement.decision.outcome.code());
-        if judgement.decision.action != Action::Allow {
+        if judgement.decision.action != Action::Allow || judgement.decision.softened.is_some() {
             log(request, pod, decision, &judgement);
         }
         (judgement.into_answer(), labels)
@@ -159,7 +159,8 @@ impl Judgement<'_> {
             .iter()
             .filter_map(|image| image.answer.as_ref().ok());
         let digests: Vec<&str> = digests.map(|image| image.digest.as_str()).collect();
-        if !digests.is_empty() && decision.action != Action::Allow {
+        if !digests.is_empty() && (decision.action != Action::Allow || decision.softened.is_some())
+        {
             audit_annotations.push(("digests".to_owned(), digests.join(" ")));
         }
         if decision.softened.is_some() {

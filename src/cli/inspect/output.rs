@@ -52,7 +52,7 @@ fn write_match(
             .unwrap_or_default(),
         Some(code) => format!(" [{code}]"),
     };
-    writeln!(out, " * On {}: {verdict}{detail}", found.platform)?;
+    writeln!(out, " * On {}: {verdict}{detail}", written(&found.platform))?;
     match message(inspected, found) {
         Some(message) => writeln!(out, "   {message}"),
         None => Ok(()),
