@@ -4,6 +4,7 @@
 
 pub mod certificate;
 pub mod client;
+pub mod networks;
 pub mod nodes;
 pub mod pull_secrets;
 pub mod runtime_classes;

@@ -11,6 +11,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use url::Url;
 
 use crate::domain::policy::Action;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub rules: Rules,
     /// Whether pods' pull secrets are read, for which the chart must give the right.
     pub pull_secrets: bool,
+    /// Networks that no look-up may reach, besides those that the cluster tells of.
+    pub blocked_networks: Vec<IpNet>,
     /// Registries that need more than the defaults, by host.
     pub registries: BTreeMap<String, HostSettings>,
     /// Where the pods of an installation keep their certificate; absent outside a cluster.
@@ -108,6 +111,7 @@ impl Settings {
                     .collect(),
             },
             pull_secrets: raw.pull_secrets,
+            blocked_networks: networks(&raw.blocked_networks, &mut mistakes),
             registries: registries(raw.registries, &mut mistakes),
             certificate: raw.certificate.map(Into::into),
         };
@@ -137,6 +141,19 @@ fn parse_yaml<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result
         path: path.to_owned(),
         message: error.to_string(),
     })
+}
+
+fn networks(raw: &[String], mistakes: &mut Vec<String>) -> Vec<IpNet> {
+    let mut valid = Vec::new();
+    for (at, text) in raw.iter().enumerate() {
+        match text.parse() {
+            Ok(network) => valid.push(network),
+            Err(_) => mistakes.push(format!(
+                "blockedNetworks[{at}]: {text:?} is no network: write 10.96.0.0/16"
+            )),
+        }
+    }
+    valid
 }
 
 fn findings(

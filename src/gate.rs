@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
+use ipnet::IpNet;
 use tokio::time::Instant;
 
 use crate::cluster::pull_secrets::PullSecrets;
@@ -76,6 +77,11 @@ impl Gate {
     pub fn with_pull_secrets(mut self, pull_secrets: PullSecrets) -> Self {
         self.pull_secrets = Some(pull_secrets);
         self
+    }
+
+    /// Replaces the networks that no look-up may reach.
+    pub fn deny_networks(&self, networks: Vec<IpNet>) {
+        self.registry.deny_networks(networks);
     }
 
     /// Takes the RuntimeClasses that there are now: names and handlers.

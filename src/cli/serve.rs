@@ -12,12 +12,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::registry_args::RegistryArgs;
 use super::{Exit, logging};
 use crate::certificate::{CertificateError, Pair};
+use crate::cluster::networks::{self, Networks};
+use crate::cluster::nodes::{self, NodeEvent};
 use crate::cluster::pull_secrets::PullSecrets;
-use crate::cluster::{Freshness, certificate, client, nodes, runtime_classes};
+use crate::cluster::{Freshness, certificate, client, runtime_classes};
 use crate::config::{self, CertificateSettings, Settings};
+use crate::domain::inventory::Inventory;
 use crate::gate::{Gate, unix_now};
 use crate::registry::{EgressPolicy, Registry};
 use crate::webhook::{Options, Server, Shared};
+use ipnet::IpNet;
 
 /// Run the admission webhook
 #[derive(Debug, ClapArgs)]
@@ -129,7 +133,12 @@ async fn on_cluster(
     let gate = Arc::new(gate);
     shared.metrics.read_node_age_from(move || freshness.age());
     keep_certificate(client.clone(), kept, shared);
-    watch_nodes(client.clone(), &gate, shared);
+    watch_nodes(
+        client.clone(),
+        &gate,
+        shared,
+        settings.blocked_networks.clone(),
+    );
     watch_runtime_classes(client, &gate);
     Ok(gate)
 }
@@ -168,22 +177,46 @@ fn keep_certificate(client: kube::Client, settings: certificate::Settings, share
     });
 }
 
-fn watch_nodes(client: kube::Client, gate: &Arc<Gate>, shared: &Shared) {
+/// Keeps the inventory, and the networks that look-ups must not reach.
+fn watch_nodes(client: kube::Client, gate: &Arc<Gate>, shared: &Shared, blocked: Vec<IpNet>) {
     let (gate, shared) = (Arc::clone(gate), shared.clone());
     shared.readiness.lost("nodes");
-    let on_event = move |event: nodes::NodeEvent| {
-        gate.update(|inventory| {
-            inventory.advance(unix_now());
-            match event {
-                nodes::NodeEvent::Restarted(nodes) => inventory.replace_all(nodes),
-                nodes::NodeEvent::Applied(node) => inventory.apply(node),
-                nodes::NodeEvent::Deleted(name) => inventory.remove(&name),
+    tokio::spawn(async move {
+        let own = std::env::var("KUBERNETES_SERVICE_HOST")
+            .ok()
+            .and_then(|address| address.parse().ok());
+        let services = networks::service_networks(client.clone(), own).await;
+        let mut networks = Networks::new(services.into_iter().chain(blocked).collect());
+        let on_event = move |event: NodeEvent| {
+            if take_networks(&mut networks, &event) {
+                gate.deny_networks(networks.all());
             }
-        });
-        shared.metrics.set_nodes(gate.inventory().counts());
-        shared.readiness.met("nodes");
-    };
-    tokio::spawn(nodes::watch_nodes(client, on_event));
+            gate.update(|inventory| take_node(inventory, event));
+            shared.metrics.set_nodes(gate.inventory().counts());
+            shared.readiness.met("nodes");
+        };
+        nodes::watch_nodes(client, on_event).await;
+    });
+}
+
+fn take_networks(networks: &mut Networks, event: &NodeEvent) -> bool {
+    match event {
+        NodeEvent::Restarted(nodes) => {
+            networks.replace_all(nodes);
+            true
+        }
+        NodeEvent::Applied(node) => networks.apply(node),
+        NodeEvent::Deleted(name) => networks.remove(name),
+    }
+}
+
+fn take_node(inventory: &mut Inventory, event: NodeEvent) {
+    inventory.advance(unix_now());
+    match event {
+        NodeEvent::Restarted(nodes) => inventory.replace_all(nodes),
+        NodeEvent::Applied(node) => inventory.apply(node),
+        NodeEvent::Deleted(name) => inventory.remove(&name),
+    }
 }
 
 fn watch_runtime_classes(client: kube::Client, gate: &Arc<Gate>) {

@@ -106,6 +106,7 @@ fn node_of(pool: raw::Pool) -> Node {
         },
         spec: NodeSpec {
             taints: pool.taints.into_iter().map(taint).collect(),
+            pod_cidrs: Vec::new(),
         },
         status: NodeStatus {
             node_info: NodeInfo {
@@ -114,6 +115,7 @@ fn node_of(pool: raw::Pool) -> Node {
                 kernel_version: build,
                 container_runtime_version: "containerd://unknown".to_owned(),
             },
+            addresses: Vec::new(),
         },
     }
 }

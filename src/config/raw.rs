@@ -23,6 +23,7 @@ pub(super) struct Settings {
     pub(super) agent_taints: Option<Vec<String>>,
     pub(super) pools: Vec<Pool>,
     pub(super) pull_secrets: bool,
+    pub(super) blocked_networks: Vec<String>,
     pub(super) registries: BTreeMap<String, Registry>,
     pub(super) certificate: Option<Certificate>,
 }

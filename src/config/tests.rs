@@ -34,6 +34,8 @@ nodeOverrides:
   emulates: [x86_64]
   armVariant: v6
 agentTaints: [example.com/starting]
+blockedNetworks: [10.96.0.0/16]
+pullSecrets: true
 pools:
 - {name: win, os: windows, architecture: amd64, windowsBuild: 10.0.20348, taints: [{key: os, value: windows, effect: NoSchedule}]}
 certificate:
@@ -74,6 +76,7 @@ certificate:
         pool.metadata.labels["node.kubernetes.io/windows-build"],
         "10.0.20348"
     );
+    assert!(settings.pull_secrets && settings.blocked_networks.len() == 1);
     assert_eq!(settings.rules.nodes.agent_taints, ["example.com/starting"]);
     assert_eq!(
         settings.registries["docker.io"].mirrors[0].as_str(),
@@ -114,9 +117,10 @@ fn mistakes_name_the_line_or_the_field() {
             ],
         ),
         (
-            "pools:\n- {name: a, os: mac, architecture: ''}\n- {name: a, os: linux, architecture: arm64, windowsBuild: '7', taints: [{key: x}]}\n",
+            "blockedNetworks: [here]\npools:\n- {name: a, os: mac, architecture: ''}\n- {name: a, os: linux, architecture: arm64, windowsBuild: '7', taints: [{key: x}]}\n",
             vec![
-                "5 mistake(s)",
+                "6 mistake(s)",
+                "blockedNetworks[0]",
                 "pools[0].os",
                 "pools[0].architecture",
                 "pools[1].name",

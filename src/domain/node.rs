@@ -67,6 +67,9 @@ pub struct NodeSpec {
     /// Taints that pods must tolerate.
     #[serde(deserialize_with = "or_default")]
     pub taints: Vec<Taint>,
+    /// Networks of the node's pods, which no registry look-up may reach.
+    #[serde(rename = "podCIDRs", deserialize_with = "or_default")]
+    pub pod_cidrs: Vec<String>,
 }
 
 /// A v1 Taint.
@@ -100,6 +103,17 @@ pub struct NodeStatus {
     /// What the kubelet says of its machine.
     #[serde(deserialize_with = "or_default")]
     pub node_info: NodeInfo,
+    /// The node's own addresses, which no registry look-up may reach.
+    #[serde(deserialize_with = "or_default")]
+    pub addresses: Vec<NodeAddress>,
+}
+
+/// v1 NodeAddress.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct NodeAddress {
+    /// An IP address, or a name.
+    pub address: String,
 }
 
 /// v1 NodeSystemInfo.
