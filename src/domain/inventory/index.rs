@@ -84,13 +84,27 @@ impl LabelIndex {
     }
 }
 
-/// Nodes by the set of taints that keep pods away. Most clusters have a handful of such sets.
+/// Nodes by the set of taints that keep pods away. Most clusters have a handful of such sets, but a taint may also carry
+/// a value of its own on every node.
 #[derive(Debug, Default)]
 pub(super) struct TaintIndex {
-    sets: HashMap<Vec<Taint>, Nodes>,
+    sets: HashMap<TaintSet, Nodes>,
     tainted: Nodes,
-    /// The sets that hold a key, to ask only those that a toleration can concern.
-    by_key: HashMap<String, HashSet<Vec<Taint>>>,
+    by_key: HashMap<String, KeyTaints>,
+}
+
+/// The taints of a node in a fixed order.
+type TaintSet = Vec<Taint>;
+
+/// The sets that hold a key, so that a toleration asks only those that it can concern.
+#[derive(Debug, Default)]
+struct KeyTaints {
+    /// By the value that they give the key.
+    by_value: HashMap<String, HashSet<TaintSet>>,
+    /// Nodes that have no other taint, by its effect: `Exists` tolerates them all at once.
+    alone: HashMap<String, Nodes>,
+    /// Sets that hold other taints too.
+    among_others: HashSet<TaintSet>,
 }
 
 impl TaintIndex {
@@ -101,10 +115,21 @@ impl TaintIndex {
         }
         self.tainted.insert(id);
         for taint in &set {
-            self.by_key
-                .entry(taint.key.clone())
+            let of_key = self.by_key.entry(taint.key.clone()).or_default();
+            of_key
+                .by_value
+                .entry(taint.value.clone())
                 .or_default()
                 .insert(set.clone());
+            if set.len() == 1 {
+                of_key
+                    .alone
+                    .entry(taint.effect.clone())
+                    .or_default()
+                    .insert(id);
+            } else {
+                of_key.among_others.insert(set.clone());
+            }
         }
         self.sets.entry(set).or_default().insert(id);
     }
@@ -116,40 +141,98 @@ impl TaintIndex {
             return;
         };
         nodes.remove(id);
-        if !nodes.is_empty() {
+        let is_last = nodes.is_empty();
+        if is_last {
+            self.sets.remove(&set);
+        }
+        for taint in &set {
+            self.remove_of_key(taint, &set, is_last, id);
+        }
+    }
+
+    fn remove_of_key(&mut self, taint: &Taint, set: &TaintSet, is_last: bool, id: u32) {
+        let Some(of_key) = self.by_key.get_mut(&taint.key) else {
+            return;
+        };
+        if let Some(alone) = of_key
+            .alone
+            .get_mut(&taint.effect)
+            .filter(|_| set.len() == 1)
+        {
+            alone.remove(id);
+        }
+        if !is_last {
             return;
         }
-        self.sets.remove(&set);
-        for taint in &set {
-            if let Some(sets) = self.by_key.get_mut(&taint.key) {
-                sets.remove(&set);
-                if sets.is_empty() {
-                    self.by_key.remove(&taint.key);
-                }
+        of_key.among_others.remove(set);
+        if let Some(sets) = of_key.by_value.get_mut(&taint.value) {
+            sets.remove(set);
+            if sets.is_empty() {
+                of_key.by_value.remove(&taint.value);
             }
+        }
+        if of_key.by_value.is_empty() {
+            self.by_key.remove(&taint.key);
         }
     }
 
     /// The nodes of `all` whose taints are all tolerated.
     pub(super) fn tolerated(&self, tolerations: &[Toleration<'_>], all: &Nodes) -> Nodes {
         let mut nodes = all - &self.tainted;
-        let mut accept = |set: &Vec<Taint>| {
-            if set.iter().all(|taint| tolerates(tolerations, taint)) {
-                nodes |= &self.sets[set];
+        for toleration in tolerations {
+            match (&*toleration.key, &*toleration.operator) {
+                ("", "Exists") if toleration.effect.is_empty() => return all.clone(),
+                ("", _) => self.accept(self.sets.keys(), tolerations, &mut nodes),
+                (key, operator) => {
+                    if let Some(of_key) = self.by_key.get(key) {
+                        self.tolerate_key(of_key, operator, toleration, tolerations, &mut nodes);
+                    }
+                }
             }
-        };
-        if tolerations
-            .iter()
-            .any(|toleration| toleration.key.is_empty())
-        {
-            self.sets.keys().for_each(accept);
-        } else {
-            let concerned = tolerations
-                .iter()
-                .filter_map(|toleration| self.by_key.get(&*toleration.key));
-            concerned.flatten().for_each(&mut accept);
         }
         nodes
+    }
+
+    fn tolerate_key(
+        &self,
+        of_key: &KeyTaints,
+        operator: &str,
+        toleration: &Toleration<'_>,
+        all: &[Toleration<'_>],
+        nodes: &mut Nodes,
+    ) {
+        match operator {
+            "Exists" => {
+                let covers =
+                    |effect: &str| toleration.effect.is_empty() || *toleration.effect == *effect;
+                for (_, alone) in of_key.alone.iter().filter(|(effect, _)| covers(effect)) {
+                    *nodes |= alone;
+                }
+                self.accept(of_key.among_others.iter(), all, nodes);
+            }
+            "" | "Equal" => self.accept(
+                of_key
+                    .by_value
+                    .get(&*toleration.value)
+                    .into_iter()
+                    .flatten(),
+                all,
+                nodes,
+            ),
+            _ => self.accept(of_key.by_value.values().flatten(), all, nodes),
+        }
+    }
+
+    /// Adds the nodes of those sets that are tolerated as a whole.
+    fn accept<'s>(
+        &self,
+        sets: impl Iterator<Item = &'s TaintSet>,
+        tolerations: &[Toleration<'_>],
+        nodes: &mut Nodes,
+    ) {
+        for set in sets.filter(|set| set.iter().all(|taint| tolerates(tolerations, taint))) {
+            *nodes |= &self.sets[set];
+        }
     }
 }
 
