@@ -13,6 +13,7 @@ mod containerd;
 mod crio;
 mod images;
 mod json;
+mod keyring;
 mod oracle;
 mod placement;
 mod random;
