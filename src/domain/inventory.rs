@@ -361,17 +361,14 @@ impl Inventory {
         nodes
     }
 
-    /// Fields have one name, `metadata.name`, and one value, so the common `In` is a look-up.
+    /// The only field that nodes have is `metadata.name`, and the common `In` of it is a look-up.
     fn matching_field(&self, requirement: &super::pod::NodeSelectorRequirement<'_>) -> Nodes {
-        if let (true, [value]) = (
-            &*requirement.operator == "In",
+        if let ("metadata.name", "In", [value]) = (
+            &*requirement.key,
+            &*requirement.operator,
             requirement.values.as_slice(),
         ) {
-            let named = self.by_name.get(&**value).copied();
-            return named
-                .filter(|_| &*requirement.key == "metadata.name")
-                .into_iter()
-                .collect();
+            return self.by_name.get(&**value).copied().into_iter().collect();
         }
         let names = self
             .by_name

@@ -9,12 +9,18 @@ import (
 )
 
 type keyringQuestion struct {
-	// Contents of the pod's pull secrets of type kubernetes.io/dockerconfigjson, in their order.
-	Secrets []json.RawMessage `json:"secrets"`
-	// The node's own docker config, that comes after the pod's secrets.
-	Node json.RawMessage `json:"node"`
+	// The pod's pull secrets, in their order.
+	Secrets []pullSecret `json:"secrets"`
+	// The node's own docker config, which comes after the pod's secrets.
+	Node string `json:"node"`
 	// Registry and repository.
 	Image string `json:"image"`
+}
+
+type pullSecret struct {
+	Content string `json:"content"`
+	// Whether it is of the older type kubernetes.io/dockercfg.
+	Dockercfg bool `json:"dockercfg"`
 }
 
 type keyringAnswer struct {
@@ -25,29 +31,36 @@ type keyringAnswer struct {
 
 // answerKeyring says which credentials the kubelet tries for an image.
 func answerKeyring(question keyringQuestion) (keyringAnswer, error) {
+	answer := keyringAnswer{Logins: [][2]string{}}
 	node := &credentialprovider.BasicDockerKeyring{}
-	if len(question.Node) > 0 {
+	if question.Node != "" {
 		config := credentialprovider.DockerConfigJSON{}
-		if err := json.Unmarshal(question.Node, &config); err != nil {
-			return keyringAnswer{Logins: [][2]string{}, Error: err.Error()}, nil
+		if err := json.Unmarshal([]byte(question.Node), &config); err != nil {
+			answer.Error = err.Error()
+			return answer, nil
 		}
 		node.Add(nil, config.Auths)
 	}
 	pulled := []v1.Secret{}
-	for _, text := range question.Secrets {
-		pulled = append(pulled, v1.Secret{
-			Type: v1.SecretTypeDockerConfigJson,
-			Data: map[string][]byte{v1.DockerConfigJsonKey: text},
-		})
+	for _, secret := range question.Secrets {
+		pulled = append(pulled, secret.object())
 	}
 	keyring, err := secrets.MakeDockerKeyring(pulled, node)
 	if err != nil {
-		return keyringAnswer{Logins: [][2]string{}, Error: err.Error()}, nil
+		answer.Error = err.Error()
+		return answer, nil
 	}
-	answer := keyringAnswer{Logins: [][2]string{}}
 	found, _ := keyring.Lookup(question.Image)
 	for _, login := range found {
 		answer.Logins = append(answer.Logins, [2]string{login.Username, login.Password})
 	}
 	return answer, nil
+}
+
+func (s pullSecret) object() v1.Secret {
+	kind, key := v1.SecretTypeDockerConfigJson, v1.DockerConfigJsonKey
+	if s.Dockercfg {
+		kind, key = v1.SecretTypeDockercfg, v1.DockerConfigKey
+	}
+	return v1.Secret{Type: kind, Data: map[string][]byte{key: []byte(s.Content)}}
 }

@@ -17,6 +17,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"k8s.io/klog/v2"
 )
 
 var modes = map[string]func(io.Reader, io.Writer) error{
@@ -34,6 +36,8 @@ func main() {
 		fmt.Fprintf(os.Stderr, "usage: oracle %s\n", names)
 		os.Exit(2)
 	}
+	// What the libraries would log of a question is no answer to it.
+	klog.SetLogger(klog.Logger{})
 	if err := modes[os.Args[1]](os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "oracle %s: %v\n", os.Args[1], err)
 		os.Exit(1)

@@ -60,6 +60,6 @@ func hasUntoleratedTaint(pod *v1.Pod, node *v1.Node, bound bool) bool {
 	// The API server refuses pods that compare numbers unless the gate for it is on.
 	comparesNumbers := true
 	_, untolerated := corev1.FindMatchingUntoleratedTaint(
-		klog.Background(), lasting, pod.Spec.Tolerations, repels, comparesNumbers)
+		klog.Logger{}, lasting, pod.Spec.Tolerations, repels, comparesNumbers)
 	return untolerated
 }

@@ -8,11 +8,16 @@
 //! `PLATFORM_GATE_SEED=N` draws other cases; without it they are the same every time. `PLATFORM_GATE_CASES=N` draws N
 //! cases in every test instead of its own number.
 
+mod cluster;
 mod containerd;
 mod crio;
 mod images;
+mod json;
+mod keyring;
 mod oracle;
+mod placement;
 mod random;
+mod reference;
 mod said;
 mod single;
 mod trial;

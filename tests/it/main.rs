@@ -13,4 +13,5 @@ mod platform_vectors;
 mod registry;
 mod support;
 mod tidy;
+mod verdict_properties;
 mod webhook;

@@ -94,6 +94,29 @@ fn the_index_answers_as_every_node_would() {
     }
 }
 
+/// The API server refuses fields other than `metadata.name`; the scheduler's code takes them for empty.
+#[test]
+fn fields_that_nodes_lack_are_empty() {
+    let mut inventory = Inventory::default();
+    inventory.apply(Node {
+        metadata: serde_json::from_str(r#"{"name":"a"}"#).unwrap(),
+        ..Node::default()
+    });
+    for (key, value, want) in [
+        ("metadata.name", "a", 1),
+        ("metadata.name", "", 0),
+        ("metadata.namespace", "", 1),
+        ("metadata.namespace", "a", 0),
+    ] {
+        let json = format!(
+            r#"{{"affinity":{{"nodeAffinity":{{"requiredDuringSchedulingIgnoredDuringExecution":{{"nodeSelectorTerms":[
+                {{"matchFields":[{{"key":"{key}","operator":"In","values":["{value}"]}}]}}]}}}}}}}}"#
+        );
+        let pod: PodSpec<'_> = serde_json::from_str(&json).unwrap();
+        assert_eq!(inventory.candidates(&pod).len(), want, "{key} In {value:?}");
+    }
+}
+
 #[test]
 fn groups_count_nodes_and_candidates() {
     let node = |name: &str, os: &str, pool: &str| -> Node {

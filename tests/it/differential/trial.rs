@@ -50,6 +50,7 @@ const CASES: &str = "PLATFORM_GATE_CASES";
 const SHOWN: usize = 5;
 
 /// Draws cases and compares them all. Panics if any disagrees.
+#[expect(clippy::print_stdout, reason = "a test says what it compared")]
 pub(super) fn run<T: Trial>(name: &str, count: usize, draw: impl Fn(&mut Random) -> T) -> Counts {
     let seed = number(SEED).unwrap_or(20_260_101);
     let count = number(CASES).map_or(count, |count| usize::try_from(count).unwrap());
