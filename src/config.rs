@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use crate::domain::policy::Policy;
-use crate::registry::HostSettings;
+use crate::registry::{Connection, HostSettings};
 
 pub use nodes_file::parse_nodes;
 
@@ -134,7 +134,7 @@ fn registry(host: &str, raw: raw::Registry, mistakes: &mut Vec<String>) -> HostS
     for (at, text) in raw.mirrors.iter().enumerate() {
         match Url::parse(text) {
             Ok(url) if matches!(url.scheme(), "https" | "http") && url.has_host() => {
-                mirrors.push(url)
+                mirrors.push(url.into())
             }
             _ => mistakes.push(format!(
                 "{}: {text:?} is no mirror: write a URL such as https://registry.example:5000",
@@ -155,8 +155,12 @@ fn registry(host: &str, raw: raw::Registry, mistakes: &mut Vec<String>) -> HostS
     });
     HostSettings {
         mirrors,
-        ca_pem,
+        connection: Connection {
+            ca_pem,
+            ..Connection::default()
+        },
         plain_http: raw.plain_http,
         token_hosts: raw.token_hosts,
+        ..HostSettings::default()
     }
 }

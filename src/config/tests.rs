@@ -37,7 +37,7 @@ certificate:
     assert_eq!(settings.policy.may_land_wrong.arch, Action::Allow);
     assert_eq!(settings.policy.unknown, Action::Deny);
     assert_eq!(
-        settings.registries["docker.io"].mirrors[0].as_str(),
+        settings.registries["docker.io"].mirrors[0].url.as_str(),
         "https://mirror.example:5000/"
     );
     assert!(settings.registries["plain.example:5000"].plain_http);

@@ -1,15 +1,16 @@
-//! The HTTP clients: one for hosts that the settings name, one for all others, and one for each host that has CAs of
-//! its own.
+//! The HTTP clients: one for hosts that the settings name, one for all others, and one for each host that has CAs, a client
+//! certificate or a lack of checks of its own.
 //!
 //! Leaves out what is sent with them: that is `transport`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use reqwest::Client;
+use reqwest::{Client, ClientBuilder};
 use rustls::pki_types::CertificateDer;
 
 use super::egress::{Authority, Guard, GuardedResolver, Trust};
+use super::hosts::Connection;
 use super::settings::{RegistryError, RegistrySettings};
 
 pub(super) struct Clients {
@@ -22,15 +23,25 @@ impl Clients {
     pub(super) fn new(
         guard: &Arc<Guard>,
         settings: &RegistrySettings,
-        host_roots: HashMap<Authority, (String, Vec<u8>)>,
+        connections: HashMap<Authority, (String, Connection)>,
     ) -> Result<Self, RegistryError> {
         let roots = root_certificates(&settings.roots)?;
-        let build = |trust, roots| build_client(guard, trust, settings, roots);
+        let build = |trust, roots| {
+            let client = builder(guard, trust, settings, roots);
+            client.build().map_err(RegistryError::Client)
+        };
         let mut by_host = HashMap::new();
-        for (authority, (host, pem)) in host_roots {
+        for (authority, (host, connection)) in connections {
             let mut roots = roots.clone();
-            roots.extend(parse_ca(&host, &pem)?);
-            by_host.insert(authority, build(Trust::Named, roots)?);
+            if let Some(pem) = &connection.ca_pem {
+                roots.extend(parse_ca(&host, pem)?);
+            }
+            let mut client = builder(guard, Trust::Named, settings, roots)
+                .tls_danger_accept_invalid_certs(connection.skip_verify);
+            if let Some(pem) = &connection.identity_pem {
+                client = client.identity(parse_identity(&host, pem)?);
+            }
+            by_host.insert(authority, client.build().map_err(RegistryError::Client)?);
         }
         Ok(Self {
             unnamed: build(Trust::Unnamed, roots.clone())?,
@@ -47,12 +58,12 @@ impl Clients {
     }
 }
 
-fn build_client(
+fn builder(
     guard: &Arc<Guard>,
     trust: Trust,
     settings: &RegistrySettings,
     roots: Vec<reqwest::Certificate>,
-) -> Result<Client, RegistryError> {
+) -> ClientBuilder {
     let resolver = GuardedResolver {
         guard: Arc::clone(guard),
         trust,
@@ -65,8 +76,6 @@ fn build_client(
         .referer(false)
         .no_proxy()
         .connect_timeout(settings.connect_timeout)
-        .build()
-        .map_err(RegistryError::Client)
 }
 
 fn root_certificates(
@@ -88,4 +97,11 @@ fn parse_ca(host: &str, pem: &[u8]) -> Result<Vec<reqwest::Certificate>, Registr
         Ok(roots) => Ok(roots),
         Err(error) => Err(unusable(Some(error))),
     }
+}
+
+fn parse_identity(host: &str, pem: &[u8]) -> Result<reqwest::Identity, RegistryError> {
+    reqwest::Identity::from_pem(pem).map_err(|source| RegistryError::Identity {
+        host: host.to_owned(),
+        source,
+    })
 }

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
-use url::Url;
 
-use super::egress::Scheme;
+use super::hosts::HostSettings;
 
 /// What a [`Registry`](super::Registry) needs to know.
 #[derive(Debug, Clone)]
 pub struct RegistrySettings {
-    /// Registries that need more than the defaults, by the host as references write it: `docker.io`,
-    /// `registry.example:5000`. A host named here, or as a mirror, may have an address that [`EgressPolicy::Cluster`]
+    /// Registries that need more than the defaults, by the host as references write it, `docker.io` or
+    /// `registry.example:5000`, or by a longer prefix of the image's name, `docker.io/library`; `*.example` stands for
+    /// the hosts below one, and `*` for all others. The longest prefix counts. A host named here, or as a mirror, may have an address that [`EgressPolicy::Cluster`]
     /// otherwise blocks, metadata and link-local addresses excepted.
     pub hosts: BTreeMap<String, HostSettings>,
     /// Which addresses may be connected to.
@@ -65,30 +65,6 @@ impl RegistrySettings {
     }
 }
 
-/// What is special about one registry.
-#[derive(Debug, Clone, Default)]
-pub struct HostSettings {
-    /// Base URLs asked before the registry itself, in order. `/v2/` is appended to their path.
-    pub mirrors: Vec<Url>,
-    /// PEM certificates of further CAs, for this host and no other.
-    pub ca_pem: Option<Vec<u8>>,
-    /// Speak plain HTTP to this host.
-    pub plain_http: bool,
-    /// Hosts, as `host[:port]`, whose token server this registry may send callers to, besides its own host and the
-    /// pairs that are publicly known.
-    pub token_hosts: Vec<String>,
-}
-
-impl HostSettings {
-    pub(super) fn scheme(&self) -> Scheme {
-        if self.plain_http {
-            Scheme::PlainHttp
-        } else {
-            Scheme::Https
-        }
-    }
-}
-
 /// Which addresses may be connected to (OPERATIONS, threats 1-5).
 #[derive(Debug, Clone)]
 pub enum EgressPolicy {
@@ -124,6 +100,17 @@ pub enum RegistryError {
         /// What is wrong with it.
         #[source]
         source: Option<reqwest::Error>,
+    },
+    /// A client certificate cannot be used.
+    #[error(
+        "the client certificate of registry {host:?} cannot be used: give PEM of the certificate and its key"
+    )]
+    Identity {
+        /// The registry that it is for.
+        host: String,
+        /// What is wrong with it.
+        #[source]
+        source: reqwest::Error,
     },
     /// The HTTP client cannot be built.
     #[error("the registry client cannot be built")]
