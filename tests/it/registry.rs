@@ -3,6 +3,7 @@
 mod access;
 mod cached;
 mod faults;
+mod files;
 mod images;
 mod outage;
 mod tenants;
