@@ -25,6 +25,7 @@ mod location;
 mod lookup;
 mod manifest;
 mod providers;
+mod proxy;
 mod pull;
 mod registries_conf;
 mod routes;
@@ -49,6 +50,7 @@ pub use self::keychain::{Candidate, Keychain, KeychainError};
 pub use self::limits::Caller;
 use self::lookup::Lookups;
 pub use self::providers::CredentialProviders;
+pub use self::proxy::{Proxies, ProxyError};
 pub use self::registries_conf::load_registries_conf;
 use self::routes::host_of;
 use self::session::Wire;
@@ -87,7 +89,7 @@ impl Registry {
                 note_connection(&mut connections, prefix, &upstream, &host.connection);
             }
         }
-        let guard = Guard::new(&settings.egress, named);
+        let guard = Guard::new(&settings.egress, named, settings.proxies.clone());
         let transport = Transport::new(guard, &settings, connections)?;
         let of = |(name, host): (&String, &HostSettings)| (name.clone(), host.token_hosts.clone());
         let token_hosts = settings.hosts.iter().map(of).collect();

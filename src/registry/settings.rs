@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
 
 use super::hosts::HostSettings;
+use super::proxy::Proxies;
 
 /// What a [`Registry`](super::Registry) needs to know.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub struct RegistrySettings {
     pub hosts: BTreeMap<String, HostSettings>,
     /// Which addresses may be connected to.
     pub egress: EgressPolicy,
+    /// Through which proxies registries are asked.
+    pub proxies: Proxies,
     /// The CAs that registries' certificates are checked against, and no others. May be empty.
     pub roots: Vec<CertificateDer<'static>>,
     /// Longest wait for one connection, its TLS handshake included.
@@ -44,13 +47,14 @@ pub struct RegistrySettings {
 }
 
 impl RegistrySettings {
-    /// The defaults: no host named, no CA, 2 s to connect, 20 s for an image, tags used unasked for 30 s
+    /// The defaults: no host named, no proxy, no CA, 2 s to connect, 20 s for an image, tags used unasked for 30 s
     /// and for 10 min while being asked for, 32 MiB of answers and 8 MiB of one namespace's, 256 look-ups at a time, 32 at one host and 24 for one namespace.
     #[must_use]
     pub fn new(egress: EgressPolicy) -> Self {
         Self {
             hosts: BTreeMap::new(),
             egress,
+            proxies: Proxies::default(),
             roots: Vec::new(),
             connect_timeout: Duration::from_secs(2),
             pull_timeout: Duration::from_secs(20),

@@ -162,7 +162,8 @@ impl Transport {
         };
         let trust = self.guard.check_url(&request.url).map_err(|_| blocked)?;
         let host = authority(&request.url).ok_or(blocked)?;
-        let client = self.clients.of(&host, trust);
+        let is_proxied = self.guard.is_proxied(&request.url);
+        let client = self.clients.of(&host, trust, is_proxied);
         let mut call = client
             .request(request.method.clone(), request.url.clone())
             .headers(request.headers.clone())

@@ -6,6 +6,7 @@ mod faults;
 mod files;
 mod images;
 mod outage;
+mod proxied;
 mod tenants;
 mod wire;
 
