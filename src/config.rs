@@ -17,7 +17,7 @@ use url::Url;
 use crate::domain::policy::Action;
 use crate::domain::rules::{ImagePattern, Rules};
 use crate::domain::verdict::finding_codes;
-use crate::registry::HostSettings;
+use crate::registry::{Connection, HostSettings};
 
 pub use nodes_file::parse_nodes;
 
@@ -190,7 +190,7 @@ fn registry(host: &str, raw: raw::Registry, mistakes: &mut Vec<String>) -> HostS
     for (at, text) in raw.mirrors.iter().enumerate() {
         match Url::parse(text) {
             Ok(url) if matches!(url.scheme(), "https" | "http") && url.has_host() => {
-                mirrors.push(url)
+                mirrors.push(url.into())
             }
             _ => mistakes.push(format!(
                 "{}: {text:?} is no mirror: write a URL such as https://registry.example:5000",
@@ -211,8 +211,12 @@ fn registry(host: &str, raw: raw::Registry, mistakes: &mut Vec<String>) -> HostS
     });
     HostSettings {
         mirrors,
-        ca_pem,
+        connection: Connection {
+            ca_pem,
+            ..Connection::default()
+        },
         plain_http: raw.plain_http,
         token_hosts: raw.token_hosts,
+        ..HostSettings::default()
     }
 }

@@ -17,12 +17,18 @@ mod docker_config;
 mod egress;
 mod endpoint;
 mod glob;
+mod hosts;
+mod hosts_toml;
 mod keychain;
 mod limits;
 mod location;
 mod lookup;
 mod manifest;
+mod providers;
+mod proxy;
 mod pull;
+mod registries_conf;
+mod routes;
 mod session;
 mod settings;
 mod shares;
@@ -38,11 +44,17 @@ use url::Url;
 
 use self::egress::{Authority, Guard, Scheme, authority};
 use self::endpoint::{check_mirrors, upstream_url};
+pub use self::hosts::{Connection, HostSettings, Location, Mirror};
+pub use self::hosts_toml::{HostFiles, load_hosts_folder};
 pub use self::keychain::{Candidate, Keychain, KeychainError};
 pub use self::limits::Caller;
 use self::lookup::Lookups;
+pub use self::providers::CredentialProviders;
+pub use self::proxy::{Proxies, ProxyError};
+pub use self::registries_conf::load_registries_conf;
+use self::routes::host_of;
 use self::session::Wire;
-pub use self::settings::{EgressPolicy, HostSettings, RegistryError, RegistrySettings};
+pub use self::settings::{EgressPolicy, RegistryError, RegistrySettings};
 use self::transport::Transport;
 use crate::domain::image::Image;
 use crate::domain::lookup::LookupFailure;
@@ -63,20 +75,22 @@ impl Registry {
     /// Names the setting that cannot work.
     pub fn new(settings: RegistrySettings) -> Result<Self, RegistryError> {
         let mut named = HashMap::new();
-        let mut roots = HashMap::new();
-        for (name, host) in &settings.hosts {
-            check_mirrors(name, host)?;
-            let upstream = upstream_url(name, host.scheme())
-                .ok_or_else(|| RegistryError::Host(name.clone()))?;
-            for url in host.mirrors.iter().chain([&upstream]) {
-                note_named(&mut named, url);
+        let mut connections = HashMap::new();
+        for (prefix, host) in &settings.hosts {
+            check_mirrors(prefix, host)?;
+            for mirror in &host.mirrors {
+                note_named(&mut named, &mirror.url);
+                note_connection(&mut connections, prefix, &mirror.url, &mirror.connection);
             }
-            if let (Some(pem), Some(key)) = (&host.ca_pem, authority(&upstream)) {
-                roots.insert(key, (name.clone(), pem.clone()));
+            if let Some(name) = host_of(prefix) {
+                let upstream = upstream_url(name, host.scheme())
+                    .ok_or_else(|| RegistryError::Host(prefix.clone()))?;
+                note_named(&mut named, &upstream);
+                note_connection(&mut connections, prefix, &upstream, &host.connection);
             }
         }
-        let guard = Guard::new(&settings.egress, named);
-        let transport = Transport::new(guard, &settings, roots)?;
+        let guard = Guard::new(&settings.egress, named, settings.proxies.clone());
+        let transport = Transport::new(guard, &settings, connections)?;
         let of = |(name, host): (&String, &HostSettings)| (name.clone(), host.token_hosts.clone());
         let token_hosts = settings.hosts.iter().map(of).collect();
         let lookups = Lookups::new(Wire::new(transport, token_hosts), settings);
@@ -136,4 +150,19 @@ fn note_named(named: &mut HashMap<Authority, Scheme>, url: &Url) {
     } else {
         named.entry(authority).or_insert(Scheme::Https);
     }
+}
+
+/// Adds what is special about a host's connections; said twice both count.
+fn note_connection(
+    connections: &mut HashMap<Authority, (String, Connection)>,
+    prefix: &str,
+    url: &Url,
+    connection: &Connection,
+) {
+    let Some(authority) = authority(url).filter(|_| connection.is_special()) else {
+        return;
+    };
+    let known = connections.remove(&authority).unwrap_or_default();
+    let joined = (prefix.to_owned(), known.1.join(connection.clone()));
+    connections.insert(authority, joined);
 }

@@ -79,7 +79,7 @@ certificate:
     assert!(settings.pull_secrets && settings.blocked_networks.len() == 1);
     assert_eq!(settings.rules.nodes.agent_taints, ["example.com/starting"]);
     assert_eq!(
-        settings.registries["docker.io"].mirrors[0].as_str(),
+        settings.registries["docker.io"].mirrors[0].url.as_str(),
         "https://mirror.example:5000/"
     );
     assert!(settings.registries["plain.example:5000"].plain_http);

@@ -1,58 +1,114 @@
-//! The HTTP clients: one for hosts that the settings name, one for all others, and one for each host that has CAs of
-//! its own.
+//! The HTTP clients: one for hosts that the settings name, one for all others, and one for each host that has CAs, a client
+//! certificate or a lack of checks of its own.
 //!
 //! Leaves out what is sent with them: that is `transport`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use reqwest::Client;
+use reqwest::{Client, ClientBuilder, Proxy};
 use rustls::pki_types::CertificateDer;
 
 use super::egress::{Authority, Guard, GuardedResolver, Trust};
+use super::hosts::Connection;
+use super::proxy::Proxies;
 use super::settings::{RegistryError, RegistrySettings};
 
 pub(super) struct Clients {
-    unnamed: Client,
-    named: Client,
-    by_host: HashMap<Authority, Client>,
+    unnamed: Pair,
+    named: Pair,
+    by_host: HashMap<Authority, Pair>,
+}
+
+/// A client and the same one through the proxies, if there are any.
+struct Pair {
+    direct: Client,
+    proxied: Option<Client>,
 }
 
 impl Clients {
     pub(super) fn new(
         guard: &Arc<Guard>,
         settings: &RegistrySettings,
-        host_roots: HashMap<Authority, (String, Vec<u8>)>,
+        connections: HashMap<Authority, (String, Connection)>,
     ) -> Result<Self, RegistryError> {
         let roots = root_certificates(&settings.roots)?;
-        let build = |trust, roots| build_client(guard, trust, settings, roots);
+        let pair = |trust, roots: Vec<_>, connection: Option<(&str, &Connection)>| {
+            let build = |trust, proxies| {
+                let mut client = builder(guard, trust, settings, roots.clone());
+                if let Some((host, connection)) = connection {
+                    client = with_connection(client, host, connection)?;
+                }
+                through(client, proxies)
+            };
+            let proxies = Some(&settings.proxies).filter(|proxies| !proxies.is_none());
+            // All that this one resolves is the names of the proxies.
+            let proxied = proxies.map(|proxies| build(Trust::Named, Some(proxies)));
+            Ok::<_, RegistryError>(Pair {
+                direct: build(trust, None)?,
+                proxied: proxied.transpose()?,
+            })
+        };
         let mut by_host = HashMap::new();
-        for (authority, (host, pem)) in host_roots {
+        for (authority, (host, connection)) in &connections {
             let mut roots = roots.clone();
-            roots.extend(parse_ca(&host, &pem)?);
-            by_host.insert(authority, build(Trust::Named, roots)?);
+            if let Some(pem) = &connection.ca_pem {
+                roots.extend(parse_ca(host, pem)?);
+            }
+            let of_host = pair(Trust::Named, roots, Some((host, connection)))?;
+            by_host.insert(authority.clone(), of_host);
         }
         Ok(Self {
-            unnamed: build(Trust::Unnamed, roots.clone())?,
-            named: build(Trust::Named, roots)?,
+            unnamed: pair(Trust::Unnamed, roots.clone(), None)?,
+            named: pair(Trust::Named, roots, None)?,
             by_host,
         })
     }
 
-    pub(super) fn of(&self, host: &Authority, trust: Trust) -> &Client {
-        match trust {
+    pub(super) fn of(&self, host: &Authority, trust: Trust, is_proxied: bool) -> &Client {
+        let pair = match trust {
             Trust::Named => self.by_host.get(host).unwrap_or(&self.named),
             Trust::Unnamed => &self.unnamed,
+        };
+        match &pair.proxied {
+            Some(proxied) if is_proxied => proxied,
+            _ => &pair.direct,
         }
     }
 }
 
-fn build_client(
+fn with_connection(
+    client: ClientBuilder,
+    host: &str,
+    connection: &Connection,
+) -> Result<ClientBuilder, RegistryError> {
+    let client = client.tls_danger_accept_invalid_certs(connection.skip_verify);
+    match &connection.identity_pem {
+        Some(pem) => Ok(client.identity(parse_identity(host, pem)?)),
+        None => Ok(client),
+    }
+}
+
+fn through(client: ClientBuilder, proxies: Option<&Proxies>) -> Result<Client, RegistryError> {
+    let mut client = client.no_proxy();
+    if let Some(proxies) = proxies {
+        let unusable = RegistryError::Client;
+        if let Some(url) = &proxies.https {
+            client = client.proxy(Proxy::https(url.clone()).map_err(unusable)?);
+        }
+        if let Some(url) = &proxies.http {
+            client = client.proxy(Proxy::http(url.clone()).map_err(unusable)?);
+        }
+    }
+    client.build().map_err(RegistryError::Client)
+}
+
+fn builder(
     guard: &Arc<Guard>,
     trust: Trust,
     settings: &RegistrySettings,
     roots: Vec<reqwest::Certificate>,
-) -> Result<Client, RegistryError> {
+) -> ClientBuilder {
     let resolver = GuardedResolver {
         guard: Arc::clone(guard),
         trust,
@@ -63,10 +119,7 @@ fn build_client(
         .dns_resolver(resolver)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
-        .no_proxy()
         .connect_timeout(settings.connect_timeout)
-        .build()
-        .map_err(RegistryError::Client)
 }
 
 fn root_certificates(
@@ -88,4 +141,11 @@ fn parse_ca(host: &str, pem: &[u8]) -> Result<Vec<reqwest::Certificate>, Registr
         Ok(roots) => Ok(roots),
         Err(error) => Err(unusable(Some(error))),
     }
+}
+
+fn parse_identity(host: &str, pem: &[u8]) -> Result<reqwest::Identity, RegistryError> {
+    reqwest::Identity::from_pem(pem).map_err(|source| RegistryError::Identity {
+        host: host.to_owned(),
+        source,
+    })
 }

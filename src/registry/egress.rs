@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
+use super::proxy::{Proxies, is_inside_name};
 use super::settings::EgressPolicy;
 use crate::domain::lookup::LookupFailure;
 
@@ -53,6 +54,7 @@ pub(super) struct Guard {
     is_cli: bool,
     denied: ArcSwap<Vec<IpNet>>,
     named: HashMap<Authority, Scheme>,
+    proxies: Proxies,
 }
 
 /// An address that must not be connected to; found again in the error that reqwest makes of it.
@@ -61,7 +63,11 @@ pub(super) struct Guard {
 pub(super) struct BlockedAddress;
 
 impl Guard {
-    pub(super) fn new(policy: &EgressPolicy, named: HashMap<Authority, Scheme>) -> Self {
+    pub(super) fn new(
+        policy: &EgressPolicy,
+        named: HashMap<Authority, Scheme>,
+        proxies: Proxies,
+    ) -> Self {
         let (is_cli, denied) = match policy {
             EgressPolicy::Cluster { denied } => (false, denied.clone()),
             EgressPolicy::Cli => (true, Vec::new()),
@@ -70,6 +76,7 @@ impl Guard {
             is_cli,
             denied: ArcSwap::from_pointee(denied),
             named,
+            proxies,
         }
     }
 
@@ -104,10 +111,19 @@ impl Guard {
             Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
             _ => None,
         };
+        let is_unchecked = trust == Trust::Unnamed && !self.is_cli && self.is_proxied(url);
+        if is_unchecked && is_inside_name(url) {
+            return blocked;
+        }
         match literal {
             Some(address) if !self.allows_address(address, trust) => blocked,
             _ => Ok(trust),
         }
+    }
+
+    /// Whether a URL is asked for through a proxy, which then resolves its name.
+    pub(super) fn is_proxied(&self, url: &Url) -> bool {
+        self.proxies.covers(url)
     }
 
     /// The schemes to speak to a registry, best first, given its URL with each: what the settings say, HTTPS where they

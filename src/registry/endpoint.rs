@@ -2,24 +2,33 @@
 //!
 //! Leaves out asking them: that is `session`.
 
+use reqwest::header::HeaderMap;
 use url::Url;
 
 use super::egress::Scheme;
-use super::settings::{HostSettings, RegistryError};
+use super::hosts::{HostSettings, Mirror};
+use super::settings::RegistryError;
 use crate::domain::lookup::LookupFailure;
+use crate::domain::reference::Reference;
 
 /// Docker Hub's API is not at the host that its images are named by.
 const DOCKER_HUB: (&str, &str) = ("docker.io", "registry-1.docker.io");
 
-/// One place to ask.
+/// One place to ask for one repository.
 #[derive(Debug, Clone)]
 pub(super) struct Endpoint {
-    /// Base URL, without `/v2/`.
+    /// Base URL.
     base: Url,
+    /// Path of the API: `/v2`.
+    root: Box<str>,
     /// What credentials are filed under: the registry as references write it, or the mirror's `host[:port]`.
     pub(super) name: Box<str>,
+    /// The repository's name there.
+    pub(super) repository: Box<str>,
     /// The registry a mirror is asked on behalf of, sent as `?ns=` as containerd does.
     namespace: Option<Box<str>>,
+    /// Further headers of each request.
+    pub(super) headers: HeaderMap,
 }
 
 /// Which kind of content is asked for.
@@ -31,38 +40,59 @@ pub(super) enum Content {
 
 impl Endpoint {
     /// The registry itself.
-    pub(super) fn upstream(registry: &str, scheme: Scheme) -> Result<Self, LookupFailure> {
+    pub(super) fn upstream(
+        reference: &Reference,
+        scheme: Scheme,
+        headers: &HeaderMap,
+    ) -> Result<Self, LookupFailure> {
+        let registry = reference.registry();
         Ok(Self {
             base: upstream_url(registry, scheme).ok_or(LookupFailure::InvalidReference)?,
+            root: "/v2".into(),
             name: registry.into(),
+            repository: reference.repository().into(),
             namespace: None,
+            headers: headers.clone(),
         })
     }
 
-    pub(super) fn mirror(base: &Url, registry: &str) -> Self {
+    /// A mirror, given what the prefix that it is for leaves of the image's name.
+    pub(super) fn mirror(mirror: &Mirror, reference: &Reference, rest: &str) -> Self {
+        let base = &mirror.url;
         let host = base.host_str().unwrap_or_default();
-        let name = match base.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
+        let (name, repository) = match (&mirror.location, base.port()) {
+            (Some(location), _) => {
+                let path = format!("{}{rest}", location.path);
+                (location.host.clone(), path.trim_start_matches('/').into())
+            }
+            (None, Some(port)) => (format!("{host}:{port}"), reference.repository().into()),
+            (None, None) => (host.to_owned(), reference.repository().into()),
         };
+        let path = base.path().trim_end_matches('/');
+        let suffix = if mirror.is_api_root { "" } else { "/v2" };
+        let namespace = mirror.sends_namespace.then(|| reference.registry().into());
         Self {
+            root: format!("{path}{suffix}").into(),
             base: base.clone(),
             name: name.into(),
-            namespace: Some(registry.into()),
+            repository,
+            namespace,
+            headers: mirror.connection.headers.clone(),
         }
     }
 
     /// The URL of a manifest or blob. Repository and version follow the reference's grammar, so nothing in them can
     /// change the path.
-    pub(super) fn url(&self, content: Content, repository: &str, version: &str) -> Url {
+    pub(super) fn url(&self, content: Content, version: &str) -> Url {
         let kind = match content {
             Content::Manifest => "manifests",
             Content::Blob => "blobs",
         };
-        let prefix = self.base.path().trim_end_matches('/');
-        let path = format!("{prefix}/v2/{repository}/{kind}/{version}");
         let mut url = self.base.clone();
-        url.set_path(&path);
+        url.set_path(&format!(
+            "{}/{}/{kind}/{version}",
+            self.root, self.repository
+        ));
         if let Some(namespace) = &self.namespace {
             url.query_pairs_mut().append_pair("ns", namespace);
         }
@@ -95,7 +125,8 @@ pub(super) fn upstream_url(registry: &str, scheme: Scheme) -> Option<Url> {
 /// Checks the mirrors of one registry.
 pub(super) fn check_mirrors(registry: &str, settings: &HostSettings) -> Result<(), RegistryError> {
     let fits = |url: &Url| matches!(url.scheme(), "http" | "https") && url.host().is_some();
-    match settings.mirrors.iter().find(|url| !fits(url)) {
+    let mut urls = settings.mirrors.iter().map(|mirror| &mirror.url);
+    match urls.find(|url| !fits(url)) {
         None => Ok(()),
         Some(url) => Err(RegistryError::Mirror {
             host: registry.to_owned(),
@@ -107,27 +138,54 @@ pub(super) fn check_mirrors(registry: &str, settings: &HostSettings) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::hosts::Location;
+
+    fn image(registry: &str) -> Reference {
+        Reference::parse(&format!("{registry}/a/b:1")).unwrap()
+    }
+
+    fn mirror(base: &str) -> Endpoint {
+        let mirror = Mirror::from(Url::parse(base).unwrap());
+        Endpoint::mirror(&mirror, &image("docker.io"), "")
+    }
+
+    fn renamed(path: &str, rest: &str) -> Endpoint {
+        let mut mirror = Mirror::from(Url::parse("https://m.example").unwrap());
+        mirror.is_api_root = path.is_empty();
+        mirror.sends_namespace = false;
+        mirror.location = Some(Location {
+            host: "m.example".to_owned(),
+            path: path.to_owned(),
+        });
+        Endpoint::mirror(&mirror, &image("docker.io"), rest)
+    }
 
     #[test]
-    fn urls_of_registries_and_mirrors() {
-        let mirror = |base: &str| Endpoint::mirror(&Url::parse(base).unwrap(), "docker.io");
-        let upstream = |name| Endpoint::upstream(name, Scheme::Https).unwrap();
+    fn urls_of_registries() {
+        let headers = HeaderMap::new();
+        for (name, host) in [
+            ("docker.io", "registry-1.docker.io"),
+            ("r.example:5000", "r.example:5000"),
+            ("[::1]:5000", "[::1]:5000"),
+        ] {
+            let endpoint = Endpoint::upstream(&image(name), Scheme::Https, &headers).unwrap();
+            assert_eq!(&*endpoint.name, name);
+            let want = format!("https://{host}/v2/a/b/manifests/1");
+            assert_eq!(endpoint.url(Content::Manifest, "1").as_str(), want);
+        }
+        let plain = Endpoint::upstream(&image("r.example"), Scheme::PlainHttp, &headers);
+        assert_eq!(
+            plain.unwrap().url(Content::Blob, "sha256:0").as_str(),
+            "http://r.example/v2/a/b/blobs/sha256:0"
+        );
+        for name in ["a/b", "u@h", "h?x", "1.2.3.4.5", ""] {
+            assert!(upstream_url(name, Scheme::Https).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn urls_of_mirrors() {
         for (endpoint, name, want) in [
-            (
-                upstream("docker.io"),
-                "docker.io",
-                "https://registry-1.docker.io/v2/a/b/manifests/1",
-            ),
-            (
-                upstream("r.example:5000"),
-                "r.example:5000",
-                "https://r.example:5000/v2/a/b/manifests/1",
-            ),
-            (
-                upstream("[::1]:5000"),
-                "[::1]:5000",
-                "https://[::1]:5000/v2/a/b/manifests/1",
-            ),
             (
                 mirror("https://m.example"),
                 "m.example",
@@ -143,19 +201,19 @@ mod tests {
                 "m.example:5000",
                 "https://m.example:5000/hub/v2/a/b/manifests/1?ns=docker.io",
             ),
+            (
+                renamed("hub", "/a/b"),
+                "m.example",
+                "https://m.example/v2/hub/a/b/manifests/1",
+            ),
+            (
+                renamed("", "/b"),
+                "m.example",
+                "https://m.example/b/manifests/1",
+            ),
         ] {
             assert_eq!(&*endpoint.name, name);
-            assert_eq!(endpoint.url(Content::Manifest, "a/b", "1").as_str(), want);
-        }
-        assert_eq!(
-            Endpoint::upstream("r.example", Scheme::PlainHttp)
-                .unwrap()
-                .url(Content::Blob, "a", "sha256:0")
-                .as_str(),
-            "http://r.example/v2/a/blobs/sha256:0"
-        );
-        for name in ["a/b", "u@h", "h?x", "1.2.3.4.5", ""] {
-            assert!(upstream_url(name, Scheme::Https).is_none(), "{name}");
+            assert_eq!(endpoint.url(Content::Manifest, "1").as_str(), want);
         }
     }
 }

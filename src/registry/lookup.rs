@@ -2,20 +2,19 @@
 //!
 //! Leaves out reading the documents: that is `pull`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::time::{Instant, timeout};
-use url::Url;
 
 use super::cache::{Cache, Flight, Kept, Key, Outcome, failure_lifetime, is_outage};
 use super::egress::Scheme;
 use super::endpoint::Endpoint;
-use super::keychain::{Keychain, identity_of};
+use super::keychain::{Credential, Keychain, identity_of};
 use super::limits::{Caller, Limits, Turn};
 use super::pull::{pull, resolve_tag};
+use super::routes::{Routes, Upstream};
 use super::session::{Session, Wire};
 use super::settings::RegistrySettings;
 use crate::domain::image::{Digest, EntryContent, Image, ImageContent, ImageIndex};
@@ -29,8 +28,7 @@ pub(super) struct Lookups {
     wire: Wire,
     cache: Cache,
     limits: Limits,
-    /// By the registry's name in references.
-    mirrors: HashMap<String, Vec<Url>>,
+    routes: Routes,
     tag_ttl: Duration,
     tag_stale: Duration,
     pull_timeout: Duration,
@@ -39,12 +37,11 @@ pub(super) struct Lookups {
 impl Lookups {
     pub(super) fn new(wire: Wire, settings: RegistrySettings) -> Self {
         let (cache, limits) = (Cache::new(&settings), Limits::new(&settings));
-        let mirrors = settings.hosts.into_iter();
         Self {
             wire,
             cache,
             limits,
-            mirrors: mirrors.map(|(name, host)| (name, host.mirrors)).collect(),
+            routes: Routes::new(settings.hosts),
             tag_ttl: settings.tag_ttl,
             tag_stale: settings.tag_stale,
             pull_timeout: settings.pull_timeout,
@@ -57,20 +54,15 @@ impl Lookups {
 
     /// What the answer for a reference is kept by: every credential that may be tried for it counts.
     pub(super) fn key(&self, reference: &Reference, keychain: &Keychain) -> Key {
-        let mirrors = self.mirrors_of(reference).map(|mirror| mirror.name);
-        let credentials: Vec<_> = mirrors
-            .chain([reference.registry().into()])
-            .flat_map(|name| keychain.matching(&format!("{name}/{}", reference.repository())))
+        let plan = self.routes.plan(reference);
+        let endpoints = plan.iter().flat_map(|plan| plan.endpoints());
+        let credentials: Vec<_> = endpoints
+            .flat_map(|endpoint| credentials_at(endpoint, keychain))
             .collect();
         Key {
             reference: reference.clone(),
             identity: identity_of(&credentials),
         }
-    }
-
-    fn mirrors_of(&self, reference: &Reference) -> impl Iterator<Item = Endpoint> {
-        let mirrors = self.mirrors.get(reference.registry()).into_iter().flatten();
-        mirrors.map(|base| Endpoint::mirror(base, reference.registry()))
     }
 
     pub(super) async fn kept(&self, key: &Key) -> Option<Kept> {
@@ -172,26 +164,30 @@ impl Lookups {
         Ok(image)
     }
 
-    /// Asks the mirrors in order, then the registry, whose answer counts where all fail.
+    /// Asks the mirrors in order, then the registry. Where all fail the last one's answer counts.
     async fn ask(&self, query: &Query<'_>) -> Outcome {
-        for mirror in self.mirrors_of(&query.key.reference) {
-            if let Ok(image) = self.ask_at(&mirror, query).await {
-                return Ok(image);
+        let plan = self.routes.plan(&query.key.reference)?;
+        let mut outcome = Err(LookupFailure::Blocked);
+        for mirror in &plan.mirrors {
+            outcome = self.ask_at(mirror, query).await;
+            if outcome.is_ok() {
+                return outcome;
             }
         }
-        self.ask_upstream(query).await
+        match &plan.upstream {
+            Some(upstream) => self.ask_upstream(upstream, query).await,
+            None => outcome,
+        }
     }
 
-    async fn ask_upstream(&self, query: &Query<'_>) -> Outcome {
-        let registry = query.key.reference.registry();
-        let https = Endpoint::upstream(registry, Scheme::Https)?;
-        let plain = Endpoint::upstream(registry, Scheme::PlainHttp)?;
+    async fn ask_upstream(&self, upstream: &Upstream, query: &Query<'_>) -> Outcome {
+        let Upstream { https, plain } = upstream;
         let guard = self.wire.transport.guard();
         let schemes = guard.schemes(https.base(), plain.base());
         if !schemes.contains(&Scheme::Https) {
-            return self.ask_at(&plain, query).await;
+            return self.ask_at(plain, query).await;
         }
-        let outcome = self.ask_at(&https, query).await;
+        let outcome = self.ask_at(https, query).await;
         let speaks_no_tls = matches!(
             outcome,
             Err(LookupFailure::Tls | LookupFailure::Unreachable)
@@ -199,7 +195,7 @@ impl Lookups {
         if !(schemes.contains(&Scheme::PlainHttp) && speaks_no_tls) {
             return outcome;
         }
-        match self.ask_at(&plain, query).await {
+        match self.ask_at(plain, query).await {
             // No HTTP registry either: the first failure tells more.
             Err(LookupFailure::Malformed | LookupFailure::Unreachable) => outcome,
             plain => plain,
@@ -208,11 +204,9 @@ impl Lookups {
 
     async fn ask_at(&self, endpoint: &Endpoint, query: &Query<'_>) -> Outcome {
         let _slot = self.limits.at_host(&endpoint.name, query.deadline).await?;
-        let (reference, repository) = (&query.key.reference, query.key.reference.repository());
-        let credentials = query
-            .keychain
-            .matching(&format!("{}/{repository}", endpoint.name));
-        let session = Session::new(&self.wire, endpoint, repository, credentials);
+        let reference = &query.key.reference;
+        let credentials = credentials_at(endpoint, query.keychain);
+        let session = Session::new(&self.wire, endpoint, credentials);
         let image = match (reference.tag(), reference.digest()) {
             (Some(tag), _) => match self.revalidate(&session, query, tag).await? {
                 Moved::Not(image) => return Ok(image),
@@ -254,6 +248,10 @@ impl Lookups {
             None => Moved::To(digest),
         })
     }
+}
+
+fn credentials_at(endpoint: &Endpoint, keychain: &Keychain) -> Vec<Arc<Credential>> {
+    keychain.matching(&format!("{}/{}", endpoint.name, endpoint.repository))
 }
 
 /// What is asked of each endpoint.

@@ -76,9 +76,7 @@ pub(super) async fn resolve_tag(
 fn manifest_call(session: &Session<'_>, method: Method, version: &str) -> Call {
     Call {
         method,
-        url: session
-            .endpoint
-            .url(Content::Manifest, session.repository, version),
+        url: session.endpoint.url(Content::Manifest, version),
         accept: ACCEPT_MANIFEST,
     }
 }
@@ -121,9 +119,7 @@ async fn config_platform(
 ) -> Result<Platform, LookupFailure> {
     let call = Call {
         method: Method::GET,
-        url: session
-            .endpoint
-            .url(Content::Blob, session.repository, digest.as_str()),
+        url: session.endpoint.url(Content::Blob, digest.as_str()),
         accept: "*/*",
     };
     let answer = session.request(&call).await?;

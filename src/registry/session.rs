@@ -36,7 +36,6 @@ pub(super) struct Wire {
 pub(super) struct Session<'a> {
     wire: &'a Wire,
     pub(super) endpoint: &'a Endpoint,
-    pub(super) repository: &'a str,
     credentials: Vec<Arc<Credential>>,
     /// The credential that worked last, tried first.
     preferred: AtomicUsize,
@@ -69,13 +68,11 @@ impl<'a> Session<'a> {
     pub(super) fn new(
         wire: &'a Wire,
         endpoint: &'a Endpoint,
-        repository: &'a str,
         credentials: Vec<Arc<Credential>>,
     ) -> Self {
         Self {
             wire,
             endpoint,
-            repository,
             credentials,
             preferred: AtomicUsize::new(0),
         }
@@ -83,7 +80,10 @@ impl<'a> Session<'a> {
 
     /// The answer to a call, if it is a success.
     pub(super) async fn request(&self, call: &Call) -> Result<Response, LookupFailure> {
-        let key = (self.endpoint.base().clone(), Box::from(self.repository));
+        let key = (
+            self.endpoint.base().clone(),
+            self.endpoint.repository.clone(),
+        );
         if let Some(challenge) = self.wire.challenges.get(&key) {
             let answer = self.answer(&challenge, call).await;
             if matches!(answer, Err(LookupFailure::Unauthorized)) {
@@ -152,7 +152,7 @@ impl<'a> Session<'a> {
             identity: credential.map(|credential| credential.identity()),
             realm: realm.clone(),
             service: service.clone(),
-            scope: pull_scope(scope.as_deref(), self.repository),
+            scope: pull_scope(scope.as_deref(), &self.endpoint.repository),
         };
         self.send_with_token(&key, credential, call).await
     }
@@ -188,6 +188,7 @@ impl<'a> Session<'a> {
             url: call.url.clone(),
             accept: call.accept,
             authorization,
+            headers: self.endpoint.headers.clone(),
         };
         self.wire.transport.send(request).await
     }

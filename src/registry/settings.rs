@@ -7,19 +7,22 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
-use url::Url;
 
-use super::egress::Scheme;
+use super::hosts::HostSettings;
+use super::proxy::Proxies;
 
 /// What a [`Registry`](super::Registry) needs to know.
 #[derive(Debug, Clone)]
 pub struct RegistrySettings {
-    /// Registries that need more than the defaults, by the host as references write it: `docker.io`,
-    /// `registry.example:5000`. A host named here, or as a mirror, may have an address that [`EgressPolicy::Cluster`]
+    /// Registries that need more than the defaults, by the host as references write it, `docker.io` or
+    /// `registry.example:5000`, or by a longer prefix of the image's name, `docker.io/library`; `*.example` stands for
+    /// the hosts below one, and `*` for all others. The longest prefix counts. A host named here, or as a mirror, may have an address that [`EgressPolicy::Cluster`]
     /// otherwise blocks, metadata and link-local addresses excepted.
     pub hosts: BTreeMap<String, HostSettings>,
     /// Which addresses may be connected to.
     pub egress: EgressPolicy,
+    /// Through which proxies registries are asked.
+    pub proxies: Proxies,
     /// The CAs that registries' certificates are checked against, and no others. May be empty.
     pub roots: Vec<CertificateDer<'static>>,
     /// Longest wait for one connection, its TLS handshake included.
@@ -44,13 +47,14 @@ pub struct RegistrySettings {
 }
 
 impl RegistrySettings {
-    /// The defaults: no host named, no CA, 2 s to connect, 20 s for an image, tags used unasked for 30 s
+    /// The defaults: no host named, no proxy, no CA, 2 s to connect, 20 s for an image, tags used unasked for 30 s
     /// and for 10 min while being asked for, 32 MiB of answers and 8 MiB of one namespace's, 256 look-ups at a time, 32 at one host and 24 for one namespace.
     #[must_use]
     pub fn new(egress: EgressPolicy) -> Self {
         Self {
             hosts: BTreeMap::new(),
             egress,
+            proxies: Proxies::default(),
             roots: Vec::new(),
             connect_timeout: Duration::from_secs(2),
             pull_timeout: Duration::from_secs(20),
@@ -61,30 +65,6 @@ impl RegistrySettings {
             max_lookups: 256,
             max_lookups_per_host: 32,
             max_lookups_per_namespace: 24,
-        }
-    }
-}
-
-/// What is special about one registry.
-#[derive(Debug, Clone, Default)]
-pub struct HostSettings {
-    /// Base URLs asked before the registry itself, in order. `/v2/` is appended to their path.
-    pub mirrors: Vec<Url>,
-    /// PEM certificates of further CAs, for this host and no other.
-    pub ca_pem: Option<Vec<u8>>,
-    /// Speak plain HTTP to this host.
-    pub plain_http: bool,
-    /// Hosts, as `host[:port]`, whose token server this registry may send callers to, besides its own host and the
-    /// pairs that are publicly known.
-    pub token_hosts: Vec<String>,
-}
-
-impl HostSettings {
-    pub(super) fn scheme(&self) -> Scheme {
-        if self.plain_http {
-            Scheme::PlainHttp
-        } else {
-            Scheme::Https
         }
     }
 }
@@ -124,6 +104,17 @@ pub enum RegistryError {
         /// What is wrong with it.
         #[source]
         source: Option<reqwest::Error>,
+    },
+    /// A client certificate cannot be used.
+    #[error(
+        "the client certificate of registry {host:?} cannot be used: give PEM of the certificate and its key"
+    )]
+    Identity {
+        /// The registry that it is for.
+        host: String,
+        /// What is wrong with it.
+        #[source]
+        source: reqwest::Error,
     },
     /// The HTTP client cannot be built.
     #[error("the registry client cannot be built")]

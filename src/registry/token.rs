@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
@@ -122,6 +122,7 @@ async fn fetch_token(
         url,
         accept: "application/json",
         authorization: credential.and_then(|credential| credential.basic()),
+        headers: HeaderMap::new(),
     };
     let answer = transport.send(request).await?;
     match answer.status() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oci_distribution::errors::{OciEnvelope, OciErrorCode};
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode};
 use tokio::time::timeout;
 use url::Url;
@@ -17,6 +17,7 @@ use super::breaker::{Breakers, State, Strike};
 use super::clients::Clients;
 use super::cooldown::Cooldowns;
 use super::egress::{Authority, BlockedAddress, Guard, authority};
+use super::hosts::Connection;
 use super::settings::{RegistryError, RegistrySettings};
 use crate::domain::lookup::LookupFailure;
 
@@ -40,17 +41,19 @@ pub(super) struct Request<'a> {
     pub(super) url: Url,
     pub(super) accept: &'a str,
     pub(super) authorization: Option<HeaderValue>,
+    /// Further headers, for this host alone.
+    pub(super) headers: HeaderMap,
 }
 
 impl Transport {
     pub(super) fn new(
         guard: Guard,
         settings: &RegistrySettings,
-        host_roots: HashMap<Authority, (String, Vec<u8>)>,
+        connections: HashMap<Authority, (String, Connection)>,
     ) -> Result<Self, RegistryError> {
         let guard = Arc::new(guard);
         Ok(Self {
-            clients: Clients::new(&guard, settings, host_roots)?,
+            clients: Clients::new(&guard, settings, connections)?,
             cooldowns: Cooldowns::new(),
             breakers: Breakers::new(),
             guard,
@@ -79,6 +82,7 @@ impl Transport {
             }
             if request.url.origin() != next.origin() {
                 request.authorization = None;
+                request.headers.clear();
             }
             request.url = next;
         }
@@ -135,6 +139,7 @@ impl Transport {
                 url,
                 accept: "*/*",
                 authorization: None,
+                headers: HeaderMap::new(),
             };
             match this.exchange(&request).await {
                 Ok(answer) if !answer.status().is_server_error() => {
@@ -157,9 +162,11 @@ impl Transport {
         };
         let trust = self.guard.check_url(&request.url).map_err(|_| blocked)?;
         let host = authority(&request.url).ok_or(blocked)?;
-        let client = self.clients.of(&host, trust);
+        let is_proxied = self.guard.is_proxied(&request.url);
+        let client = self.clients.of(&host, trust, is_proxied);
         let mut call = client
             .request(request.method.clone(), request.url.clone())
+            .headers(request.headers.clone())
             .header(ACCEPT, request.accept);
         if let Some(authorization) = &request.authorization {
             call = call.header(AUTHORIZATION, authorization.clone());

@@ -3,8 +3,10 @@
 mod access;
 mod cached;
 mod faults;
+mod files;
 mod images;
 mod outage;
+mod proxied;
 mod tenants;
 mod wire;
 
@@ -15,7 +17,7 @@ use platform_gate::domain::image::Image;
 use platform_gate::domain::lookup::LookupFailure;
 use platform_gate::domain::reference::Reference;
 use platform_gate::registry::{
-    Caller, EgressPolicy, HostSettings, Keychain, Registry, RegistrySettings,
+    Caller, Connection, EgressPolicy, HostSettings, Keychain, Registry, RegistrySettings,
 };
 use tokio::time::Instant;
 

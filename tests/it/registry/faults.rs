@@ -292,7 +292,10 @@ async fn fault_14_an_unreadable_ca_is_an_error_at_once() {
     ] {
         let mut settings = RegistrySettings::new(EgressPolicy::Cli);
         let host = HostSettings {
-            ca_pem: Some(pem.into()),
+            connection: Connection {
+                ca_pem: Some(pem.into()),
+                ..Connection::default()
+            },
             ..HostSettings::default()
         };
         settings.hosts.insert("reg.example".to_owned(), host);

@@ -26,7 +26,10 @@ async fn a_private_ca_is_trusted_where_it_is_given_and_nowhere_else() {
     of_all.roots = vec![ca.der.clone()];
     let mut of_host = RegistrySettings::new(EgressPolicy::Cli);
     let host = HostSettings {
-        ca_pem: Some(ca.pem.clone().into_bytes()),
+        connection: Connection {
+            ca_pem: Some(ca.pem.clone().into_bytes()),
+            ..Connection::default()
+        },
         ..HostSettings::default()
     };
     host_settings(&mut of_host, server.host(), host.clone());
@@ -113,8 +116,10 @@ async fn mirrors_are_asked_in_order_and_then_the_registry() {
     let mut settings = settings_for(&[&upstream]);
     let host = settings.hosts.get_mut(&upstream.host()).unwrap();
     host.mirrors = vec![
-        Url::parse(&empty.url()).unwrap(),
-        Url::parse(&format!("{}/hub/", mirror.url())).unwrap(),
+        Url::parse(&empty.url()).unwrap().into(),
+        Url::parse(&format!("{}/hub/", mirror.url()))
+            .unwrap()
+            .into(),
     ];
     let registry = Registry::new(settings).unwrap();
     fetch_anonymously(&registry, &upstream, "app:1")
@@ -143,7 +148,7 @@ async fn a_mirror_serves_docker_hubs_images() {
     let mirror = FakeRegistry::start(move |request| site.answer(request)).await;
     let mut settings = RegistrySettings::new(EgressPolicy::Cluster { denied: Vec::new() });
     let host = HostSettings {
-        mirrors: vec![Url::parse(&mirror.url()).unwrap()],
+        mirrors: vec![Url::parse(&mirror.url()).unwrap().into()],
         ..HostSettings::default()
     };
     host_settings(&mut settings, "docker.io".to_owned(), host);
@@ -165,7 +170,7 @@ async fn a_mirror_serves_while_its_registry_is_dead() {
     let dead = FakeRegistry::start(|_| Answer::new(200)).await;
     let mut settings = settings_for(&[&dead]);
     let host = settings.hosts.get_mut(&dead.host()).unwrap();
-    host.mirrors = vec![Url::parse(&mirror.url()).unwrap()];
+    host.mirrors = vec![Url::parse(&mirror.url()).unwrap().into()];
     let registry = Registry::new(settings).unwrap();
     let name = format!("{}/app:1", dead.host());
     drop(dead);
@@ -188,7 +193,7 @@ async fn credentials_go_to_the_host_that_they_are_for() {
     let (mirror, upstream) = (wanting(site()).await, wanting(site()).await);
     let mut settings = settings_for(&[&upstream]);
     let host = settings.hosts.get_mut(&upstream.host()).unwrap();
-    host.mirrors = vec![Url::parse(&mirror.url()).unwrap()];
+    host.mirrors = vec![Url::parse(&mirror.url()).unwrap().into()];
     let registry = Registry::new(settings).unwrap();
     let (of_upstream, of_mirror) = (
         keychain(&[(&upstream.host(), "u")]),

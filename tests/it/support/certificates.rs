@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 
 /// Makes ring the process's provider, as `main` does.
 pub(crate) fn install_provider() {
@@ -17,6 +18,10 @@ pub(crate) struct TestCa {
     pub(crate) pem: String,
     pub(crate) der: CertificateDer<'static>,
     pub(crate) server: Arc<ServerConfig>,
+    /// The same for a server that lets in nobody without a certificate of this CA.
+    pub(crate) strict_server: Arc<ServerConfig>,
+    /// PEM of a certificate that this CA vouches for, and its key.
+    pub(crate) identity: String,
 }
 
 impl TestCa {
@@ -31,15 +36,26 @@ impl TestCa {
             .unwrap()
             .signed_by(&key, &ca)
             .unwrap();
+        let identity = format!("{}{}", leaf.pem(), key.serialize_pem());
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let chain = vec![leaf.der().clone()];
         let server = ServerConfig::builder()
             .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone()], key)
+            .with_single_cert(chain.clone(), key.clone_key())
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(ca.der().clone()).unwrap();
+        let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
+        let strict_server = ServerConfig::builder()
+            .with_client_cert_verifier(verifier.unwrap())
+            .with_single_cert(chain, key)
             .unwrap();
         Self {
             pem: ca.pem(),
             der: ca.der().clone(),
             server: Arc::new(server),
+            strict_server: Arc::new(strict_server),
+            identity,
         }
     }
 }

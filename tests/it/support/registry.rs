@@ -33,6 +33,8 @@ pub(crate) struct Received {
     pub(crate) query: String,
     pub(crate) authorization: Option<String>,
     pub(crate) accept: String,
+    /// `x-test`, a header that the settings of a host add.
+    pub(crate) extra: Option<String>,
     host: String,
     scheme: &'static str,
 }
@@ -240,6 +242,7 @@ async fn serve<S>(
             query: request.uri().query().unwrap_or_default().to_owned(),
             authorization: header("authorization"),
             accept: header("accept").unwrap_or_default(),
+            extra: header("x-test"),
             host: header("host").unwrap_or_default(),
             scheme,
         };

@@ -1,0 +1,136 @@
+//! Which places an image is asked for at, by the settings of its registry or of the longest prefix of its name.
+//!
+//! Leaves out asking them: that is `lookup`.
+
+use std::collections::BTreeMap;
+
+use reqwest::header::HeaderMap;
+
+use super::egress::Scheme;
+use super::endpoint::Endpoint;
+use super::hosts::HostSettings;
+use crate::domain::lookup::LookupFailure;
+use crate::domain::reference::Reference;
+
+pub(super) struct Routes {
+    /// The longest prefix first.
+    by_prefix: Vec<(String, HostSettings)>,
+}
+
+/// The places for one image, in order; the registry itself is the last.
+pub(super) struct Plan {
+    pub(super) mirrors: Vec<Endpoint>,
+    pub(super) upstream: Option<Upstream>,
+}
+
+/// The registry itself, by either scheme.
+pub(super) struct Upstream {
+    pub(super) https: Endpoint,
+    pub(super) plain: Endpoint,
+}
+
+impl Routes {
+    pub(super) fn new(hosts: BTreeMap<String, HostSettings>) -> Self {
+        let mut by_prefix: Vec<_> = hosts.into_iter().collect();
+        by_prefix.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        Self { by_prefix }
+    }
+
+    pub(super) fn plan(&self, reference: &Reference) -> Result<Plan, LookupFailure> {
+        let name = format!("{}/{}", reference.registry(), reference.repository());
+        let found = self.by_prefix.iter().find_map(|(prefix, settings)| {
+            let length = matched(prefix, &name)?;
+            Some((&name[length..], settings))
+        });
+        let Some((rest, settings)) = found else {
+            return Ok(Plan {
+                mirrors: Vec::new(),
+                upstream: Some(Upstream::new(reference, &HeaderMap::new())?),
+            });
+        };
+        let is_tag = reference.tag().is_some();
+        let serving = settings.mirrors.iter().filter(|mirror| match is_tag {
+            true => mirror.serves_tags,
+            false => mirror.serves_digests,
+        });
+        let mirrors: Vec<Endpoint> = serving
+            .map(|mirror| Endpoint::mirror(mirror, reference, rest))
+            .collect();
+        if settings.blocked || (settings.mirrors_only && mirrors.is_empty()) {
+            return Err(LookupFailure::Blocked);
+        }
+        let upstream = match settings.mirrors_only {
+            true => None,
+            false => Some(Upstream::new(reference, &settings.connection.headers)?),
+        };
+        Ok(Plan { mirrors, upstream })
+    }
+}
+
+impl Plan {
+    /// Every place that may be asked, whichever scheme.
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        let upstream = self.upstream.iter().map(|upstream| &upstream.https);
+        self.mirrors.iter().chain(upstream)
+    }
+}
+
+impl Upstream {
+    fn new(reference: &Reference, headers: &HeaderMap) -> Result<Self, LookupFailure> {
+        let endpoint = |scheme| Endpoint::upstream(reference, scheme, headers);
+        Ok(Self {
+            https: endpoint(Scheme::Https)?,
+            plain: endpoint(Scheme::PlainHttp)?,
+        })
+    }
+}
+
+/// How much of a name a prefix covers: `host`, `host/path`, `*.host` for the hosts below it, `*` for all.
+fn matched(prefix: &str, name: &str) -> Option<usize> {
+    if prefix == "*" {
+        return Some(0);
+    }
+    let end = match prefix.strip_prefix('*') {
+        Some(suffix) => {
+            let at = name.find(suffix)?;
+            (at > 0 && !name[..at].contains('/')).then_some(at + suffix.len())?
+        }
+        None => name.starts_with(prefix).then_some(prefix.len())?,
+    };
+    let rest = &name[end..];
+    (rest.is_empty() || rest.starts_with('/')).then_some(end)
+}
+
+/// The host that a prefix names; `None` for several.
+pub(super) fn host_of(prefix: &str) -> Option<&str> {
+    let host = prefix.split('/').next()?;
+    (!host.starts_with('*')).then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_end_where_a_part_of_the_name_does() {
+        for (prefix, name, want) in [
+            ("docker.io", "docker.io/library/x", Some(9)),
+            ("docker.io/library", "docker.io/library/x", Some(17)),
+            ("docker.io/library/x", "docker.io/library/x", Some(19)),
+            ("docker.io/lib", "docker.io/library/x", None),
+            ("docker.io", "docker.io.evil.example/x", None),
+            ("docker.io", "docker.io:5000/x", None),
+            ("*.example", "reg.example/x", Some(11)),
+            ("*.example", "a.reg.example/x", Some(13)),
+            ("*.example/team", "reg.example/team/x", Some(16)),
+            ("*.example", "example/x", None),
+            ("*.example", "reg.example.com/x", None),
+            ("*.example", "docker.io/reg.example/x", None),
+            ("*", "docker.io/library/x", Some(0)),
+        ] {
+            assert_eq!(matched(prefix, name), want, "{prefix} {name}");
+        }
+        assert_eq!(host_of("docker.io/library"), Some("docker.io"));
+        assert_eq!(host_of("*.example"), None);
+    }
+}
