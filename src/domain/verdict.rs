@@ -64,7 +64,8 @@ pub enum Doubt {
     Aarch32,
     /// The entry needs a CPU level that nodes do not report (rules 10 and 12).
     CpuLevel,
-    /// An entry without a platform, which CRI-O takes unread (rule 9).
+    /// An entry without a platform, which CRI-O takes unread (rule 9) and containerd's CRI fails to pull beside entries
+    /// for other platforms.
     PlatformlessEntry,
     /// The config names no operating system or architecture (rule 11), or a version that cannot be read.
     IncompleteConfig,

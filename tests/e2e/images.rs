@@ -1,7 +1,9 @@
 //! Which images the registry serves: the real ones of `tests/data/images`, of which only the manifests exist, and made
 //! ones that contain a real program.
 
+pub(crate) mod cases;
 mod made;
+mod program;
 
 use std::fs;
 use std::path::Path;
@@ -10,15 +12,23 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::registry::{Document, Registry};
+pub(crate) use made::Image;
+use made::Maker;
+use program::Programs;
 
-pub(crate) use made::PAUSE;
+/// The image of the pods' sandboxes.
+pub(crate) const PAUSE: &str = "docker.io/test/runs:1";
 
 /// Publishes all images. `bin` is the folder of the programs for the made ones.
 pub(crate) fn publish(registry: &Registry, bin: &Path) -> Result<()> {
     for image in real_images()? {
         image.publish(registry)?;
     }
-    made::publish(registry, bin)
+    let programs = Programs::read(bin)?;
+    for case in cases::all() {
+        Maker::new(registry, &programs, &case.repository()).publish(&case.image)?;
+    }
+    Ok(())
 }
 
 /// A row of the catalog.

@@ -39,6 +39,10 @@ const ALL: &[(&str, Run)] = &[
         "the_real_node_runs_what_it_can_and_says_why_not",
         outcomes::the_real_node_runs_what_it_can_and_says_why_not,
     ),
+    (
+        "inspect_foretells_what_the_real_node_does",
+        outcomes::inspect_foretells_what_the_real_node_does,
+    ),
     // From here on platform-gate is installed.
     ("helm_installs_it", install::helm_installs_it),
     ("the_story_is_told", verdicts::the_story_is_told),
@@ -65,7 +69,7 @@ const ALL: &[(&str, Run)] = &[
     ("admitted_pods_run", verdicts::admitted_pods_run),
     (
         "verdicts_are_what_the_real_node_does",
-        verdicts::verdicts_are_what_the_real_node_does,
+        outcomes::verdicts_are_what_the_real_node_does,
     ),
     ("the_audit_log_says_why", verdicts::the_audit_log_says_why),
     (

@@ -31,7 +31,8 @@ const JUSTIFIED: &[(Doubt, &str)] = &[
     ),
     (
         Doubt::PlatformlessEntry,
-        "CRI-O takes an entry without a platform unread (rule 9)",
+        "CRI-O takes an entry without a platform unread (rule 9); containerd's code picks it, and its CRI then fails to size \
+         it beside entries for other platforms",
     ),
     (
         Doubt::CpuLevel,

@@ -180,7 +180,10 @@ pub(super) fn doubt(
             offers(resolved)
         ),
         Doubt::PlatformlessEntry => {
-            format!("{image} has an entry without a platform, which CRI-O takes unread")
+            format!(
+                "{image} offers {node} only an entry without a platform, which CRI-O takes unread and containerd fails \
+                 to pull beside entries for other platforms"
+            )
         }
         Doubt::IncompleteConfig => format!("{image} does not say which platform it is for"),
         Doubt::Revision => {

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use crate::domain::image::{EntryContent, EntryPlatform, ImageIndex, IndexEntry};
 use crate::domain::node::NodePlatform;
 use crate::domain::platform::Platform;
-use crate::domain::runtime::Containerd;
+use crate::domain::runtime::{Containerd, Runtime};
 use crate::domain::windows::WindowsVersion;
 
 use super::accept::{rank, rank_on_arm64_without_minors};
@@ -113,7 +113,11 @@ pub(super) fn judge(picker: &Picker<'_>, index: &ImageIndex) -> Verdict {
 fn judge_without_fit(picker: &Picker<'_>, index: &ImageIndex) -> Verdict {
     let mut entries = index.manifests.iter().enumerate();
     match entries.find(|(_, entry)| entry.platform.is_none()) {
-        Some((position, entry)) => judge_platformless(picker, position, &entry.content),
+        Some((position, entry)) => judge_sizing(
+            picker,
+            index,
+            judge_platformless(picker, position, &entry.content),
+        ),
         None => judge_near_miss(
             picker,
             index.manifests.iter().filter_map(|e| e.platform.as_ref()),
@@ -234,6 +238,17 @@ fn judge_platformless(picker: &Picker<'_>, position: usize, content: &EntryConte
                 },
             }
         }
+    }
+}
+
+/// What containerd's CRI does next: it asks for the size of what it pulled, and looks at an entry with a platform first.
+/// None fits, so none was pulled, and the pull fails; where the node has that entry from elsewhere, it does not.
+fn judge_sizing(picker: &Picker<'_>, index: &ImageIndex, verdict: Verdict) -> Verdict {
+    let looks_elsewhere = picker.node.runtime != Some(Runtime::Docker)
+        && index.manifests.iter().any(|entry| entry.platform.is_some());
+    match verdict {
+        Verdict::Runs { .. } if looks_elsewhere => Verdict::Unknown(Doubt::PlatformlessEntry),
+        _ => verdict,
     }
 }
 

@@ -370,6 +370,41 @@ fn entries_without_a_platform_come_last_and_only_the_first_counts() {
     }
 }
 
+/// Seen on a real node with containerd 2.2.0: `get image compressed resource size: content digest ...: not found`.
+#[test]
+fn containerd_fails_on_an_entry_without_a_platform_beside_others() {
+    for (runtime, entries, want) in [
+        (
+            "containerd@2.2.0",
+            "linux/arm64 [linux/amd64]",
+            "unknown platformless-entry",
+        ),
+        (
+            "containerd@1.7.20",
+            "[linux/amd64] linux/arm64",
+            "unknown platformless-entry",
+        ),
+        (
+            "containerd",
+            "[linux/amd64] unknown/unknown",
+            "unknown platformless-entry",
+        ),
+        (
+            "containerd@2.2.0",
+            "linux/arm64 [linux/arm64]",
+            "cannot-run no-match",
+        ),
+        (
+            "containerd@2.2.0",
+            "linux/arm64 [linux/amd64] linux/amd64",
+            "runs 2",
+        ),
+        ("docker", "linux/arm64 [linux/amd64]", "runs 1"),
+    ] {
+        check("linux/amd64", runtime, entries, want);
+    }
+}
+
 /// Single manifests: rules 11 to 15.
 #[test]
 fn single_manifests_are_judged_by_their_config() {

@@ -143,6 +143,7 @@ containerRuntimeEndpoint: unix://{SOCKET}
 resolvConf: '{resolver}'
 volumePluginDir: '{state}/volume-plugins'
 serializeImagePulls: false
+registryPullQPS: 0
 cgroupDriver: cgroupfs
 cgroupsPerQOS: false
 enforceNodeAllocatable: []

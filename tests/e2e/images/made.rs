@@ -1,176 +1,234 @@
-//! Images that contain a program which really runs, or really fails to, on the node: one for each way in which an image
-//! can name its platforms.
+//! Makes images from a description: every way in which an image can name its platforms, with a real program inside.
 
-use std::path::Path;
+use std::cell::Cell;
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::read;
+use super::program::{Program, Programs};
 use crate::registry::{Document, Registry};
 
-/// The image of the pods' sandboxes.
-pub(crate) const PAUSE: &str = "docker.io/test/runs:1";
-
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
-
-const AMD64: &str = "linux/amd64";
-const ARM64: &str = "linux/arm64";
-const WINDOWS_2019: &str = "windows/amd64:10.0.17763.5458";
-const WINDOWS_2022: &str = "windows/amd64:10.0.20348.2402";
-
-/// Publishes all of them, as `test/<name>:1`.
-pub(super) fn publish(registry: &Registry, bin: &Path) -> Result<()> {
-    let amd64 = layer(&read(&bin.join("program-amd64"))?);
-    let arm64 = layer(&read(&bin.join("program-arm64"))?);
-    // Enough of a Windows program for Linux to refuse it.
-    let windows = layer(b"MZ");
-
-    let indexes: &[(&str, &[&str])] = &[
-        ("runs", &[AMD64, ARM64]),
-        ("amd64-only", &[AMD64]),
-        ("arm64-only", &[ARM64]),
-        ("windows-only", &[WINDOWS_2019, WINDOWS_2022]),
-        ("mixed", &[WINDOWS_2022, AMD64]),
-    ];
-    for (name, platforms) in indexes {
-        let repository = Repository::new(registry, name);
-        let layer = |platform: &str| match platform {
-            AMD64 => &amd64,
-            ARM64 => &arm64,
-            _ => &windows,
-        };
-        let children = platforms
-            .iter()
-            .map(|platform| repository.child(platform, layer(platform)));
-        repository.publish(&index(&children.collect::<Result<Vec<_>>>()?))?;
-    }
-
-    let singles = [
-        // (name, what the config says, what the program is)
-        ("single-amd64", AMD64, &amd64),
-        ("single-arm64", ARM64, &arm64),
-        ("single-windows", WINDOWS_2022, &windows),
-        ("says-arm64-is-amd64", ARM64, &amd64),
-        ("says-amd64-is-arm64", AMD64, &arm64),
-    ];
-    for (name, platform, layer) in singles {
-        let repository = Repository::new(registry, name);
-        repository.publish(&repository.manifest(platform, layer)?)?;
-    }
-
-    // The outer index names no platform for the inner one: it has to be opened.
-    let nested = Repository::new(registry, "nested");
-    let inner = index(&[nested.child(AMD64, &amd64)?, nested.child(ARM64, &arm64)?]);
-    let inner = nested.add_manifest(INDEX, &inner)?;
-    nested.publish(&index(&[inner]))
+/// What an image is made of. Platforms are written `os/architecture[/variant][:os.version][+os.feature]`; a part that is
+/// left out is left out of the document too.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Image {
+    /// A manifest whose config names this platform, with a program for it.
+    Single(&'static str),
+    /// A manifest whose config names this platform, with another program.
+    Lying(&'static str, Program),
+    /// A single manifest of Docker's media types.
+    DockerSingle(&'static str),
+    /// A single manifest as early Docker versions pushed it: the config's media type says nothing.
+    OldDockerSingle(&'static str),
+    Index(&'static [Entry]),
+    /// A manifest list: an index of Docker's media types.
+    DockerList(&'static [Entry]),
+    /// An index that leaves its own media type out, as the OCI allows.
+    UntypedIndex(&'static [Entry]),
+    /// An index that says what a manifest says as well.
+    IndexAndManifest(&'static [Entry]),
+    /// A manifest of something that is no image.
+    Artifact,
+    /// Not made, but one of `tests/data/images`.
+    Real,
 }
 
-/// A layer that holds nothing but the program.
-fn layer(program: &[u8]) -> Document {
-    Document::new(tar_of_one_file("program", program))
+/// A descriptor of an index.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Entry {
+    /// Names a platform and is for it.
+    For(&'static str),
+    /// Names a platform, whatever it points to.
+    Says(&'static str, Image),
+    /// Names no platform.
+    Silent(Image),
+    /// Names a platform and is for it, but leaves out the media type that the OCI demands.
+    Untyped(&'static str),
+}
+
+struct MediaTypes {
+    manifest: &'static str,
+    config: &'static str,
+    layer: &'static str,
+}
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+const OCI: MediaTypes = MediaTypes {
+    manifest: "application/vnd.oci.image.manifest.v1+json",
+    config: "application/vnd.oci.image.config.v1+json",
+    layer: "application/vnd.oci.image.layer.v1.tar",
+};
+const DOCKER: MediaTypes = MediaTypes {
+    manifest: "application/vnd.docker.distribution.manifest.v2+json",
+    config: "application/vnd.docker.container.image.v1+json",
+    layer: "application/vnd.docker.image.rootfs.diff.tar",
+};
+const OLD_DOCKER: MediaTypes = MediaTypes {
+    config: "application/octet-stream",
+    ..DOCKER
+};
+
+/// Makes images into a repository of the registry.
+pub(super) struct Maker<'a> {
+    registry: &'a Registry,
+    programs: &'a Programs,
+    repository: String,
+    /// How many configs were made: each has its number, so that no two images share a manifest and none finds on the
+    /// node what was pulled for another.
+    configs: Cell<usize>,
+}
+
+impl<'a> Maker<'a> {
+    pub(super) fn new(registry: &'a Registry, programs: &'a Programs, repository: &str) -> Self {
+        Self {
+            registry,
+            programs,
+            repository: repository.to_owned(),
+            configs: Cell::new(0),
+        }
+    }
+
+    /// Makes the image that the tag `1` names.
+    pub(super) fn publish(&self, image: &Image) -> Result<()> {
+        let Some((_, document)) = self.make(image)? else {
+            return Ok(());
+        };
+        self.registry.tag(&self.repository, "1", &document)
+    }
+
+    /// Publishes a manifest or index with all that belongs to it. Gives its media type with it.
+    fn make(&self, image: &Image) -> Result<Option<(&'static str, Document)>> {
+        let (media_type, content) = match image {
+            Image::Single(platform) => self.manifest(&OCI, platform, Program::of(platform))?,
+            Image::Lying(platform, program) => self.manifest(&OCI, platform, *program)?,
+            Image::DockerSingle(platform) => {
+                self.manifest(&DOCKER, platform, Program::of(platform))?
+            }
+            Image::OldDockerSingle(platform) => {
+                self.manifest(&OLD_DOCKER, platform, Program::of(platform))?
+            }
+            Image::Index(entries) => self.index(INDEX, entries)?,
+            Image::DockerList(entries) => self.index(DOCKER_LIST, entries)?,
+            Image::UntypedIndex(entries) => {
+                let (media_type, mut content) = self.index(INDEX, entries)?;
+                content
+                    .as_object_mut()
+                    .map(|fields| fields.remove("mediaType"));
+                (media_type, content)
+            }
+            Image::IndexAndManifest(entries) => {
+                let (media_type, mut content) = self.index(INDEX, entries)?;
+                let (_, manifest) = self.manifest(&OCI, "linux/amd64", Program::Amd64)?;
+                content["config"] = manifest["config"].clone();
+                content["layers"] = manifest["layers"].clone();
+                (media_type, content)
+            }
+            Image::Artifact => self.artifact()?,
+            Image::Real => return Ok(None),
+        };
+        let document = document(&content);
+        self.registry.add_manifest(&self.repository, &document)?;
+        Ok(Some((media_type, document)))
+    }
+
+    fn index(&self, media_type: &'static str, entries: &[Entry]) -> Result<(&'static str, Value)> {
+        let entries: Result<Vec<Value>> = entries.iter().map(|entry| self.entry(entry)).collect();
+        let content = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": entries?});
+        Ok((media_type, content))
+    }
+
+    fn entry(&self, entry: &Entry) -> Result<Value> {
+        let (platform, image) = match entry {
+            Entry::For(platform) | Entry::Untyped(platform) => {
+                (Some(platform), Image::Single(platform))
+            }
+            Entry::Says(platform, image) => (Some(platform), *image),
+            Entry::Silent(image) => (None, *image),
+        };
+        let Some((media_type, document)) = self.make(&image)? else {
+            return Ok(Value::Null);
+        };
+        let mut descriptor = descriptor(media_type, &document);
+        if let Some(platform) = platform {
+            descriptor["platform"] = platform_fields(platform);
+        }
+        if platform == Some(&"unknown/unknown") {
+            descriptor["annotations"] =
+                json!({"vnd.docker.reference.type": "attestation-manifest"});
+        }
+        if let (Entry::Untyped(_), Some(fields)) = (entry, descriptor.as_object_mut()) {
+            fields.remove("mediaType");
+        }
+        Ok(descriptor)
+    }
+
+    fn manifest(
+        &self,
+        types: &MediaTypes,
+        platform: &str,
+        program: Program,
+    ) -> Result<(&'static str, Value)> {
+        let number = self.configs.replace(self.configs.get() + 1);
+        let layer = self.programs.layer(program);
+        let mut config = platform_fields(platform);
+        config["config"] = json!({
+            "Entrypoint": ["/program"],
+            "Labels": {"image": self.repository, "number": number.to_string()},
+        });
+        config["rootfs"] = json!({"type": "layers", "diff_ids": [layer.digest]});
+        let content = json!({
+            "schemaVersion": 2,
+            "mediaType": types.manifest,
+            "config": self.blob(types.config, &document(&config))?,
+            "layers": [self.blob(types.layer, layer)?],
+        });
+        Ok((types.manifest, content))
+    }
+
+    fn artifact(&self) -> Result<(&'static str, Value)> {
+        let nothing = Document::new(b"{}".to_vec());
+        let content = json!({
+            "schemaVersion": 2,
+            "mediaType": OCI.manifest,
+            "artifactType": "application/vnd.example.sbom",
+            "annotations": {"image": self.repository},
+            "config": self.blob("application/vnd.oci.empty.v1+json", &nothing)?,
+            "layers": [self.blob("application/vnd.example.sbom+json", &nothing)?],
+        });
+        Ok((OCI.manifest, content))
+    }
+
+    fn blob(&self, media_type: &str, document: &Document) -> Result<Value> {
+        self.registry.add_blob(&self.repository, document)?;
+        Ok(descriptor(media_type, document))
+    }
 }
 
 fn document(content: &Value) -> Document {
     Document::new(content.to_string().into_bytes())
 }
 
-/// Where one image's documents go. What is added is described by the returned descriptor.
-struct Repository<'a> {
-    registry: &'a Registry,
-    name: String,
-}
-
-impl<'a> Repository<'a> {
-    fn new(registry: &'a Registry, name: &str) -> Self {
-        Self {
-            registry,
-            name: format!("test/{name}"),
-        }
-    }
-
-    fn publish(&self, content: &Value) -> Result<()> {
-        let document = document(content);
-        self.registry.add_manifest(&self.name, &document)?;
-        self.registry.tag(&self.name, "1", &document)
-    }
-
-    /// An index entry for a manifest that is made for it.
-    fn child(&self, platform: &str, layer: &Document) -> Result<Value> {
-        let mut descriptor = self.add_manifest(MANIFEST, &self.manifest(platform, layer)?)?;
-        descriptor["platform"] = platform_fields(platform);
-        Ok(descriptor)
-    }
-
-    fn manifest(&self, platform: &str, layer: &Document) -> Result<Value> {
-        let mut config = platform_fields(platform);
-        config["config"] = json!({"Entrypoint": ["/program"]});
-        config["rootfs"] = json!({"type": "layers", "diff_ids": [layer.digest]});
-        Ok(json!({
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": self.add_blob(CONFIG, &document(&config))?,
-            "layers": [self.add_blob(LAYER, layer)?],
-        }))
-    }
-
-    fn add_manifest(&self, media_type: &str, content: &Value) -> Result<Value> {
-        let document = document(content);
-        self.registry.add_manifest(&self.name, &document)?;
-        Ok(descriptor(media_type, &document))
-    }
-
-    fn add_blob(&self, media_type: &str, document: &Document) -> Result<Value> {
-        self.registry.add_blob(&self.name, document)?;
-        Ok(descriptor(media_type, document))
-    }
-}
-
 fn descriptor(media_type: &str, document: &Document) -> Value {
     json!({"mediaType": media_type, "digest": document.digest, "size": document.bytes.len()})
 }
 
-fn index(children: &[Value]) -> Value {
-    json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": children})
-}
-
-/// The fields that index entries and configs share, from `os/architecture[:os.version]`.
+/// The fields that index entries and configs share.
 fn platform_fields(platform: &str) -> Value {
-    let (platform, version) = platform
-        .split_once(':')
-        .map_or((platform, None), |(p, v)| (p, Some(v)));
-    let (os, architecture) = platform.split_once('/').unwrap_or((platform, ""));
-    let mut fields = json!({"os": os, "architecture": architecture});
-    if let Some(version) = version {
+    let (platform, feature) = platform.split_once('+').unwrap_or((platform, ""));
+    let (platform, version) = platform.split_once(':').unwrap_or((platform, ""));
+    let mut words = platform.splitn(3, '/');
+    let mut fields = json!({});
+    for name in ["os", "architecture", "variant"] {
+        if let Some(word) = words.next().filter(|word| !word.is_empty()) {
+            fields[name] = json!(word);
+        }
+    }
+    if !version.is_empty() {
         fields["os.version"] = json!(version);
     }
+    if !feature.is_empty() {
+        fields["os.features"] = json!([feature]);
+    }
     fields
-}
-
-/// A tar archive (ustar) of one executable file, the same bytes for the same content.
-fn tar_of_one_file(name: &str, content: &[u8]) -> Vec<u8> {
-    let mut header = [0u8; 512];
-    let mut put = |offset: usize, text: &str| {
-        header[offset..offset + text.len()].copy_from_slice(text.as_bytes());
-    };
-    put(0, name);
-    put(100, "0000755\0"); // mode
-    put(108, "0000000\0"); // user
-    put(116, "0000000\0"); // group
-    put(124, &format!("{:011o}\0", content.len()));
-    put(136, "00000000000\0"); // time
-    put(148, "        "); // the checksum counts as spaces
-    put(156, "0"); // a file
-    put(257, "ustar\x0000");
-    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-
-    let mut archive = header.to_vec();
-    archive.extend_from_slice(content);
-    // The file fills its last block, then two empty blocks end the archive.
-    archive.resize(archive.len().next_multiple_of(512) + 1024, 0);
-    archive
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::outcomes::{ON_LINUX_AMD64, Outcome};
 use crate::cluster::{Cluster, REAL_NODE};
 use crate::kubectl::{Kubectl, Namespace};
 use crate::pod::Pod;
@@ -218,30 +217,6 @@ pub(crate) fn admitted_pods_run(cluster: &Cluster) -> Result<()> {
         "jsonpath={.status.phase}=Succeeded",
         MINUTE,
     )
-}
-
-/// Images whose config lies about their program: no webhook can know, and the verdict follows the config.
-const LYING: [&str; 2] = ["test/says-arm64-is-amd64:1", "test/says-amd64-is-arm64:1"];
-
-/// Every image whose fate on the real node was seen while platform-gate was off gets the same verdict from it.
-pub(crate) fn verdicts_are_what_the_real_node_does(cluster: &Cluster) -> Result<()> {
-    let kubectl = &cluster.kubectl;
-    let namespace = kubectl.namespace("verdicts")?;
-    for (image, outcome) in ON_LINUX_AMD64
-        .iter()
-        .filter(|(image, _)| !LYING.contains(image))
-    {
-        let pod = pod(&namespace, image).on_node(REAL_NODE);
-        let verdict = match outcome {
-            Outcome::Runs => admitted(kubectl, &pod),
-            Outcome::IsNotPulled => {
-                rejected(kubectl, &pod, &["no matching manifest for linux/amd64"])
-            }
-            Outcome::DoesNotStart => rejected(kubectl, &pod, &["linux/amd64"]),
-        };
-        verdict.with_context(|| format!("{image}, seen before to end as {outcome:?}"))?;
-    }
-    Ok(())
 }
 
 pub(crate) fn the_audit_log_says_why(cluster: &Cluster) -> Result<()> {

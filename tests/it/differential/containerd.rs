@@ -71,6 +71,7 @@ fn indexes_on_containerd() {
         ("unknown revision", 10),
         ("unknown runtime-version", 20),
         ("unknown cpu-level", 5),
+        ("unknown platformless-entry", 100),
     ]);
 }
 

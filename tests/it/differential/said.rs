@@ -87,6 +87,7 @@ impl Said<'_> {
                 let differ = |rules| self.picks_other_revision(self.by(rules)[0], node.windows);
                 self.case.isolation == Isolation::Process && any(&differ)
             }
+            Doubt::PlatformlessEntry => any(&|rules| self.is_sized_elsewhere(rules)),
             Doubt::RuntimeVersion => {
                 rules.len() == 2 && self.by(OLD)[0].matches != self.by(NEW)[0].matches
             }
@@ -127,6 +128,14 @@ impl Said<'_> {
             || (self.case.node().architecture == "arm64" && may_be_arm(rules))
     }
 
+    /// Whether an entry without a platform is picked beside entries with one. The oracle asks the code that picks; the
+    /// CRI then fails over what it did not pull, as the cluster tests show.
+    fn is_sized_elsewhere(&self, rules: Containerd) -> bool {
+        let mut picked = self.by(rules).into_iter().filter(|answer| answer.matches);
+        self.case.runtime != Runtime::Docker
+            && picked.any(|answer| is_beside_others(&self.case.index, &answer.chosen))
+    }
+
     fn leaf(&self, picked: &Picked) -> Option<Platform> {
         at(&self.case.index, &picked.chosen).map(Entry::says)
     }
@@ -150,5 +159,21 @@ impl Said<'_> {
                 .revision
                 .zip(image.revision)
                 .is_some_and(|(a, b)| a != b)
+    }
+}
+
+/// Whether a step of the path takes an entry without a platform from an index that has others.
+fn is_beside_others(entries: &[Entry], path: &[usize]) -> bool {
+    let Some((first, rest)) = path.split_first() else {
+        return false;
+    };
+    let others = entries.iter().any(|entry| entry.platform.is_some());
+    match entries.get(*first) {
+        Some(entry) if entry.platform.is_none() && others => true,
+        Some(Entry {
+            content: Content::Index(nested),
+            ..
+        }) => is_beside_others(nested, rest),
+        _ => false,
     }
 }
