@@ -76,7 +76,7 @@ enum Output {
 const AT_ONCE: usize = 16;
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
-    logging::start("warn");
+    logging::start(nodes::LOG_FILTER);
     let settings = args
         .config
         .as_deref()
@@ -84,9 +84,15 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         .transpose()?
         .unwrap_or_default();
     let registry = Registry::new(args.registries.settings(&settings, EgressPolicy::Cli)?)?;
-    let nodes = nodes::load(args.nodes.as_deref()).await?;
+    let cluster = nodes::load(args.nodes.as_deref()).await?;
     let gate = Gate::new(settings.rules, registry, None);
-    gate.update(|inventory| inventory.replace_all(nodes));
+    gate.set_runtime_classes(cluster.runtime_classes);
+    gate.update(|inventory| {
+        if let Some(now) = cluster.now {
+            inventory.advance(now);
+        }
+        inventory.replace_all(cluster.nodes);
+    });
     let report = check(&gate, read(&args.files), Duration::from_secs(args.timeout)).await;
     for mistake in &report.mistakes {
         logging::complain(&mistake.to_string());
