@@ -24,6 +24,7 @@ use crate::gate::Gate;
 use crate::registry::{EgressPolicy, Keychain, Registry};
 use crate::report::{self, Mistake, ObjectReport, Report};
 
+use files::Source;
 use objects::{Object, Objects};
 
 /// Say what the webhook would do with the pods and workloads in files
@@ -110,40 +111,38 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
 /// Reads everything that the arguments name.
 fn read(arguments: &[PathBuf]) -> Objects {
     let mut objects = Objects::default();
-    let unreadable = |file: String, error: String| Mistake {
-        file,
-        at: None,
-        message: format!("cannot be read: {error}"),
-    };
     for source in files::find(arguments) {
-        let source = match source {
-            Ok(source) => source,
-            Err((path, error)) => {
-                let mistake = unreadable(path.display().to_string(), error.to_string());
-                objects.mistakes.push(mistake);
-                continue;
-            }
-        };
-        let file: Arc<str> = source.name().into();
-        match source.read() {
-            Err(error) => objects
-                .mistakes
-                .push(unreadable(source.name(), format!("{error:#}"))),
-            Ok(text) => {
-                for document in documents::read(&text) {
-                    match document {
-                        Ok(document) => objects.add(&file, &document, source.named),
-                        Err(error) => objects.mistakes.push(Mistake {
-                            file: file.to_string(),
-                            at: Some(error.at),
-                            message: error.message,
-                        }),
-                    }
+        let unreadable = match source {
+            Ok(source) => match source.read() {
+                Ok(text) => {
+                    add(&mut objects, &source, &text);
+                    continue;
                 }
-            }
-        }
+                Err(error) => (source.name(), format!("{error:#}")),
+            },
+            Err((path, error)) => (path.display().to_string(), error.to_string()),
+        };
+        objects.mistakes.push(Mistake {
+            file: unreadable.0,
+            at: None,
+            message: format!("cannot be read: {}", unreadable.1),
+        });
     }
     objects
+}
+
+fn add(objects: &mut Objects, source: &Source, text: &str) {
+    let file: Arc<str> = source.name().into();
+    for document in documents::read(text) {
+        match document {
+            Ok(document) => objects.add(&file, &document, source.named),
+            Err(error) => objects.mistakes.push(Mistake {
+                file: file.to_string(),
+                at: Some(error.at),
+                message: error.message,
+            }),
+        }
+    }
 }
 
 /// Judges all objects, some of them at once, and reports them in their order.

@@ -64,7 +64,7 @@ fn summary(report: &Report) -> String {
         report.count(Action::Allow),
     );
     if report.skipped > 0 {
-        let others = count(report.skipped, "object makes", "objects make");
+        let others = count(report.skipped, "other makes", "others make");
         text = format!("{text}; {others} no pods");
     }
     if !report.mistakes.is_empty() {
