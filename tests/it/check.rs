@@ -2,6 +2,7 @@
 
 mod outputs;
 mod sarif;
+mod schema;
 mod vectors;
 mod webhook;
 

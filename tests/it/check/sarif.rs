@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::schema::violations;
 use super::{Desk, ON_2016, pod};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -13,6 +14,9 @@ async fn results_stand_where_the_images_do() {
     let told = desk.check(&["-f", "a b", "-o", "sarif"]).await;
     assert_eq!(told.code, 2, "{}", told.err);
     let log = told.json();
+    let schema = include_str!("../../data/sarif-2.1.0.schema.json");
+    let broken = violations(&serde_json::from_str(schema).unwrap(), &log);
+    assert!(broken.is_empty(), "{broken:#?}");
     let run = &log["runs"][0];
     let places: Vec<String> = run["results"]
         .as_array()
