@@ -12,17 +12,28 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-/// What a command came to, as the process's exit code.
+/// What a command came to, the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Exit {
     /// All is well; warnings too.
-    Fine = 0,
+    Fine,
     /// Something could not be decided: a registry or the cluster did not answer.
-    Undecided = 3,
+    Undecided,
     /// Something cannot run, or is denied.
-    Denied = 1,
+    Denied,
     /// Part of the input cannot be used; the rest was.
-    Misused = 2,
+    Misused,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Fine => 0,
+            Exit::Denied => 1,
+            Exit::Misused => 2,
+            Exit::Undecided => 3,
+        })
+    }
 }
 
 const EXIT_CODES: &str = "Exit codes:
@@ -62,7 +73,7 @@ pub fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = run(cli.command);
     match outcome {
-        Ok(exit) => ExitCode::from(exit as u8),
+        Ok(exit) => exit.into(),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             logging::complain(&format!("{error:#}"));
@@ -72,7 +83,7 @@ pub fn main() -> ExitCode {
             } else {
                 Exit::Misused
             };
-            ExitCode::from(exit as u8)
+            exit.into()
         }
     }
 }

@@ -4,12 +4,14 @@
 
 pub mod certificate;
 pub mod client;
+mod list;
 pub mod networks;
 pub mod nodes;
 pub mod pull_secrets;
 pub mod runtime_classes;
 mod traffic;
 
+pub use list::ListError;
 pub use traffic::Freshness;
 
 /// Watches end on their own after this many seconds: load balancers drop flows that are silent for 240 s, and a

@@ -141,9 +141,13 @@ impl Gate {
         deadline: Instant,
     ) -> Judgement<'a> {
         let assessment = self.assess(spec, caller, deadline).await;
-        let runs_somewhere =
-            kind == WorkloadKind::DaemonSet && assessment.outcome() != Outcome::Nowhere;
-        self.conclude(assessment, runs_somewhere.then_some(Softened::DaemonSet))
+        let runs_nowhere = assessment.outcome() == Outcome::Nowhere;
+        let spared = match kind {
+            _ if runs_nowhere && self.is_stale() => Some(Softened::StaleNodes),
+            WorkloadKind::DaemonSet if !runs_nowhere => Some(Softened::DaemonSet),
+            _ => None,
+        };
+        self.conclude(assessment, spared)
     }
 
     async fn assess<'a>(
@@ -260,11 +264,7 @@ impl Gate {
         if assessment.outcome() != Outcome::Nowhere {
             return None;
         }
-        if self
-            .node_age
-            .as_ref()
-            .is_some_and(|age| age().is_none_or(|age| age > STALE_AFTER))
-        {
+        if self.is_stale() {
             return Some(Softened::StaleNodes);
         }
         // A DaemonSet's controller stops its whole batch when one pod is refused, and starves the nodes that could run
@@ -272,6 +272,13 @@ impl Gate {
         let siblings_run =
             pod.is_of_daemon_set() && !self.runs_nowhere(&pod.spec.without_node_name(), assessment);
         siblings_run.then_some(Softened::DaemonSet)
+    }
+
+    /// Whether the nodes have not been heard of for too long to prove anything.
+    fn is_stale(&self) -> bool {
+        self.node_age
+            .as_ref()
+            .is_some_and(|age| age().is_none_or(|age| age > STALE_AFTER))
     }
 
     fn runs_nowhere(&self, spec: &PodSpec<'_>, assessment: &Assessment<'_>) -> bool {

@@ -24,6 +24,7 @@ use crate::gate::Gate;
 use crate::registry::{EgressPolicy, Keychain, Registry};
 use crate::report::{self, Mistake, ObjectReport, Report};
 
+use files::Source;
 use objects::{Object, Objects};
 
 /// Say what the webhook would do with the pods and workloads in files
@@ -76,7 +77,7 @@ enum Output {
 const AT_ONCE: usize = 16;
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
-    logging::start("warn");
+    logging::start(nodes::LOG_FILTER);
     let settings = args
         .config
         .as_deref()
@@ -84,9 +85,15 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         .transpose()?
         .unwrap_or_default();
     let registry = Registry::new(args.registries.settings(&settings, EgressPolicy::Cli)?)?;
-    let nodes = nodes::load(args.nodes.as_deref()).await?;
+    let cluster = nodes::load(args.nodes.as_deref()).await?;
     let gate = Gate::new(settings.rules, registry, None);
-    gate.update(|inventory| inventory.replace_all(nodes));
+    gate.set_runtime_classes(cluster.runtime_classes);
+    gate.update(|inventory| {
+        if let Some(now) = cluster.now {
+            inventory.advance(now);
+        }
+        inventory.replace_all(cluster.nodes);
+    });
     let report = check(&gate, read(&args.files), Duration::from_secs(args.timeout)).await;
     for mistake in &report.mistakes {
         logging::complain(&mistake.to_string());
@@ -104,40 +111,38 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
 /// Reads everything that the arguments name.
 fn read(arguments: &[PathBuf]) -> Objects {
     let mut objects = Objects::default();
-    let unreadable = |file: String, error: String| Mistake {
-        file,
-        at: None,
-        message: format!("cannot be read: {error}"),
-    };
     for source in files::find(arguments) {
-        let source = match source {
-            Ok(source) => source,
-            Err((path, error)) => {
-                let mistake = unreadable(path.display().to_string(), error.to_string());
-                objects.mistakes.push(mistake);
-                continue;
-            }
-        };
-        let file: Arc<str> = source.name().into();
-        match source.read() {
-            Err(error) => objects
-                .mistakes
-                .push(unreadable(source.name(), format!("{error:#}"))),
-            Ok(text) => {
-                for document in documents::read(&text) {
-                    match document {
-                        Ok(document) => objects.add(&file, &document, source.named),
-                        Err(error) => objects.mistakes.push(Mistake {
-                            file: file.to_string(),
-                            at: Some(error.at),
-                            message: error.message,
-                        }),
-                    }
+        let unreadable = match source {
+            Ok(source) => match source.read() {
+                Ok(text) => {
+                    add(&mut objects, &source, &text);
+                    continue;
                 }
-            }
-        }
+                Err(error) => (source.name(), format!("{error:#}")),
+            },
+            Err((path, error)) => (path.display().to_string(), error.to_string()),
+        };
+        objects.mistakes.push(Mistake {
+            file: unreadable.0,
+            at: None,
+            message: format!("cannot be read: {}", unreadable.1),
+        });
     }
     objects
+}
+
+fn add(objects: &mut Objects, source: &Source, text: &str) {
+    let file: Arc<str> = source.name().into();
+    for document in documents::read(text) {
+        match document {
+            Ok(document) => objects.add(&file, &document, source.named),
+            Err(error) => objects.mistakes.push(Mistake {
+                file: file.to_string(),
+                at: Some(error.at),
+                message: error.message,
+            }),
+        }
+    }
 }
 
 /// Judges all objects, some of them at once, and reports them in their order.

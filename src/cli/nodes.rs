@@ -1,6 +1,6 @@
 //! `nodes`: the groups of nodes that verdicts are made for. Also how every command that needs nodes comes by them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,11 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::{Exit, logging};
-use crate::cluster::{Freshness, client, nodes};
+use crate::cluster::{Freshness, client, nodes, runtime_classes};
 use crate::config;
 use crate::domain::node::{Node, NodePlatform, Taint};
 use crate::domain::windows::WindowsVersion;
+use crate::gate::unix_now;
 
 /// Print the groups of nodes: platform, runtime, taints and how many there are
 #[derive(Debug, ClapArgs)]
@@ -35,35 +36,59 @@ enum Output {
     Json,
 }
 
-/// The cluster did not answer.
+/// The kubeconfig's cluster did not say what it has.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the cluster does not answer: {0}; check the kubeconfig, or give --nodes FILE to do without a cluster"
+    "the cluster gives no nodes: {0}; check the kubeconfig, or give --nodes FILE to do without a cluster"
 )]
-pub(super) struct Unanswered(#[from] nodes::ListError);
+pub(super) struct Unanswered(String);
+
+/// What decides, of a cluster or a file.
+pub(super) struct Cluster {
+    pub(super) nodes: Vec<Node>,
+    /// The handler of each RuntimeClass; a file has none.
+    pub(super) runtime_classes: HashMap<String, String>,
+    /// When this was so, in seconds since 1970; absent for a file, which may be of any time.
+    pub(super) now: Option<i64>,
+}
+
+/// What commands log that may speak to a cluster: its errors are told by the command itself.
+pub(super) const LOG_FILTER: &str = "warn,kube_client=off";
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
-    logging::start("warn");
-    let groups = group(&load(args.nodes.as_deref()).await?);
+    logging::start(LOG_FILTER);
+    let groups = group(&load(args.nodes.as_deref()).await?.nodes);
     let mut stdout = std::io::stdout().lock();
     match args.output {
         Output::Text => writeln!(stdout, "{}", table(&groups).trim_fmt())?,
         Output::Json => {
             let json = serde_json::json!({ "nodeGroups": groups });
-            serde_json::to_writer_pretty(&mut stdout, &json)?;
-            writeln!(stdout)?;
+            writeln!(stdout, "{json:#}")?;
         }
     }
     Ok(Exit::Fine)
 }
 
 /// The nodes of a file, or of the kubeconfig's cluster.
-pub(super) async fn load(file: Option<&Path>) -> anyhow::Result<Vec<Node>> {
+pub(super) async fn load(file: Option<&Path>) -> anyhow::Result<Cluster> {
     if let Some(path) = file {
-        return Ok(config::parse_nodes(path, &config::read(path)?)?);
+        return Ok(Cluster {
+            nodes: config::parse_nodes(path, &config::read(path)?)?,
+            runtime_classes: HashMap::new(),
+            now: None,
+        });
     }
-    let client = client::connect(&Freshness::default()).await?;
-    Ok(nodes::list_nodes(client).await.map_err(Unanswered::from)?)
+    let client = client::connect(&Freshness::default()).await;
+    // The message tells its causes itself.
+    let client = client.map_err(|error| anyhow::anyhow!("{error}"))?;
+    let told = |error| Unanswered(format!("{:#}", anyhow::Error::from(error)));
+    let nodes = nodes::list_nodes(client.clone()).await.map_err(told)?;
+    let runtime_classes = runtime_classes::list_runtime_classes(client).await;
+    Ok(Cluster {
+        nodes,
+        runtime_classes: runtime_classes.map_err(told)?,
+        now: Some(unix_now()),
+    })
 }
 
 /// Nodes of one platform and one set of taints.

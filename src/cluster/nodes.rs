@@ -4,17 +4,16 @@
 
 use std::borrow::Cow;
 use std::pin::pin;
-use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::ClusterResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::ListParams;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
 use serde::Deserialize;
 
 use super::WATCH_SECONDS;
+use super::list::{ListError, list};
 use crate::domain::node::Node;
 
 /// What happened to the nodes of the cluster.
@@ -37,38 +36,13 @@ pub async fn watch_nodes(client: Client, on_event: impl FnMut(NodeEvent)) {
     deliver(watcher(nodes, config).default_backoff(), on_event).await;
 }
 
-/// Nodes asked for at once.
-const PAGE: u32 = 500;
-/// Longest wait for one page.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Why there is no list of nodes.
-#[derive(Debug, thiserror::Error)]
-pub enum ListError {
-    /// The API server cannot be reached, or says no.
-    #[error("nodes cannot be listed: {0}")]
-    Failed(#[from] kube::Error),
-    /// Nothing came in time.
-    #[error("nodes cannot be listed: no answer within {} s", PAGE_TIMEOUT.as_secs())]
-    Timeout(#[from] tokio::time::error::Elapsed),
-}
-
 /// Lists the nodes there are now.
 ///
 /// # Errors
 /// The API server does not answer, or refuses.
 pub async fn list_nodes(client: Client) -> Result<Vec<Node>, ListError> {
-    let api: Api<WatchedNode> = Api::all(client);
-    let mut nodes = Vec::new();
-    let mut params = ListParams::default().limit(PAGE);
-    loop {
-        let page = tokio::time::timeout(PAGE_TIMEOUT, api.list(&params)).await??;
-        nodes.extend(page.items.into_iter().map(|node| node.node));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(nodes),
-        }
-    }
+    let nodes = list(&Api::<WatchedNode>::all(client)).await?;
+    Ok(nodes.into_iter().map(|node| node.node).collect())
 }
 
 async fn deliver<E: std::fmt::Display>(

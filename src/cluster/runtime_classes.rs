@@ -12,6 +12,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 
 use super::WATCH_SECONDS;
+use super::list::{ListError, list};
 
 /// Watches RuntimeClasses for ever and tells `on_change` of all that there are: name and handler.
 ///
@@ -20,6 +21,16 @@ pub async fn watch_runtime_classes(client: Client, on_change: impl FnMut(HashMap
     let classes: Api<RuntimeClass> = Api::all(client);
     let config = watcher::Config::default().timeout(WATCH_SECONDS);
     deliver(watcher(classes, config).default_backoff(), on_change).await;
+}
+
+/// Lists the RuntimeClasses that there are now: name and handler.
+///
+/// # Errors
+/// The API server does not answer, or refuses.
+pub async fn list_runtime_classes(client: Client) -> Result<HashMap<String, String>, ListError> {
+    let classes = list(&Api::<RuntimeClass>::all(client)).await?;
+    let pair = |class: RuntimeClass| (class.name_any(), class.handler);
+    Ok(classes.into_iter().map(pair).collect())
 }
 
 async fn deliver<E: std::fmt::Display>(

@@ -174,9 +174,7 @@ fn cure_by_selector(assessment: &Assessment<'_>) -> Option<String> {
     let taint = reached()
         .flat_map(|group| &group.excluded)
         .find_map(|(exclusion, _)| match exclusion {
-            Exclusion::Taint(taint) => {
-                Some(format!(", and tolerate its taint {}", phrase::taint(taint)))
-            }
+            Exclusion::Taint(taint) => Some(format!(", and tolerate its taint {taint}")),
             _ => None,
         });
     let taint = taint

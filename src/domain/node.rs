@@ -263,10 +263,12 @@ impl NodePlatform {
         let revision = self.windows.and_then(|version| version.revision);
         let revision = revision.map(|revision| format!(".{revision}"));
         let runtime = self.runtime.map_or("unknown runtime", Runtime::releases);
+        let emulates = self.emulates.iter().map(|name| format!(" + {name}"));
         format!(
-            "{}{}, {runtime}",
+            "{}{}{}, {runtime}",
             self.written(),
-            revision.unwrap_or_default()
+            revision.unwrap_or_default(),
+            emulates.collect::<String>(),
         )
     }
 

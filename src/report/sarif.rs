@@ -70,6 +70,7 @@ fn rule(code: &str) -> Value {
         "arch" => "The image is for another architecture than the node's.",
         "windows-build" => "The image is for a Windows build that the node does not start.",
         "no-candidate" => "No node satisfies what the pod asks of nodes.",
+        "no-nodes" => "No node is known.",
         _ => "It is not known whether the image runs on the nodes.",
     };
     json!({"id": code, "shortDescription": {"text": text}})

@@ -5,11 +5,8 @@
 
 use std::io::Write;
 
-use super::{ObjectReport, Report, Standing, printable};
+use super::{ObjectReport, Report, printable};
 use crate::domain::policy::Action;
-
-/// Groups of nodes told of an object that may land on none.
-const GROUPS_SHOWN: usize = 8;
 
 /// Writes a report. `colours` marks verdicts with the codes of terminals.
 ///
@@ -52,29 +49,7 @@ fn write_object(out: &mut impl Write, object: &ObjectReport, colours: bool) -> s
     for sentence in &object.sentences {
         writeln!(out, "         {}", printable(sentence))?;
     }
-    write_groups(out, object)
-}
-
-/// Where no node is a candidate, the reasons are the only help.
-fn write_groups(out: &mut impl Write, object: &ObjectReport) -> std::io::Result<()> {
-    let excluded = |standing: Standing| standing == Standing::Excluded;
-    let groups = &object.node_groups;
-    if object.verdict == Action::Allow || !groups.iter().all(|group| excluded(group.verdict)) {
-        return Ok(());
-    }
-    for group in groups.iter().take(GROUPS_SHOWN) {
-        let why = printable(group.why.as_deref().unwrap_or_default());
-        let plural = if group.nodes == 1 { "node" } else { "nodes" };
-        writeln!(
-            out,
-            "         - {} {plural} {}: {why}",
-            group.nodes, group.platform
-        )?;
-    }
-    match groups.len().saturating_sub(GROUPS_SHOWN) {
-        0 => Ok(()),
-        more => writeln!(out, "         - and {more} more"),
-    }
+    Ok(())
 }
 
 fn summary(report: &Report) -> String {
@@ -89,7 +64,7 @@ fn summary(report: &Report) -> String {
         report.count(Action::Allow),
     );
     if report.skipped > 0 {
-        let others = count(report.skipped, "object makes", "objects make");
+        let others = count(report.skipped, "other makes", "others make");
         text = format!("{text}; {others} no pods");
     }
     if !report.mistakes.is_empty() {

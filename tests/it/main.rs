@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, and tables may be long"
 )]
 
+mod check;
 mod cli;
 mod cluster;
 mod differential;

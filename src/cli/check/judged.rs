@@ -3,8 +3,8 @@
 
 use super::located::steps;
 use super::objects::Object;
-use crate::domain::decision::{GroupVerdict, Joint, Outcome, ResolvedImage};
-use crate::domain::inventory::Inventory;
+use crate::domain::decision::{GroupVerdict, Joint, ResolvedImage};
+use crate::domain::inventory::{Inventory, NodeGroup};
 use crate::domain::message::explain_on;
 use crate::domain::placement::Exclusion;
 use crate::domain::pod::PodSpec;
@@ -53,7 +53,7 @@ fn is_undecided(judgement: &Judgement<'_>) -> bool {
 }
 
 fn findings(object: &Object, judgement: &Judgement<'_>) -> Vec<Finding> {
-    if judgement.decision.outcome == Outcome::NoCandidate {
+    if judgement.assessment.candidates().next().is_none() {
         return vec![Finding {
             code: judgement.decision.outcome.code(),
             container: None,
@@ -85,10 +85,7 @@ fn findings_on(
             code: verdict.code()?,
             container: Some(resolved.image.name.to_owned()),
             image: Some(resolved.image.image.to_owned()),
-            node_group: resolved
-                .answer
-                .is_ok()
-                .then(|| group.group.platform.group_name()),
+            node_group: resolved.answer.is_ok().then(|| name(&group.group)),
             message: explain_on(&group.group.platform, verdict, resolved)?,
             label: format!("{} {:?}", resolved.image.noun(), resolved.image.name),
             at: place,
@@ -111,7 +108,7 @@ fn node_groups(
     for verdict in &assessment.groups {
         let group = &verdict.group;
         let report = |nodes: u64, standing: Standing, why: Option<String>| GroupReport {
-            name: group.platform.group_name(),
+            name: name(group),
             platform: group.platform.written(),
             nodes,
             verdict: standing,
@@ -122,15 +119,22 @@ fn node_groups(
             reports.push(report(group.candidates, standing, why));
         }
         if group.candidates < group.nodes {
-            let why = exclusions(&inventory.exclusions(spec, group));
-            reports.push(report(
-                group.nodes - group.candidates,
-                Standing::Excluded,
-                Some(why),
-            ));
+            let why = exclusions(group, &inventory.exclusions(spec, group));
+            let others = group.nodes - group.candidates;
+            reports.push(report(others, Standing::Excluded, Some(why)));
         }
     }
     reports
+}
+
+/// The name of a group, which tells a declared pool from nodes of the same platform.
+fn name(group: &NodeGroup) -> String {
+    let name = group.platform.group_name();
+    if group.are_pools {
+        format!("{name}, declared pools")
+    } else {
+        name
+    }
 }
 
 /// How candidates stand to the pod, and by which image.
@@ -152,14 +156,12 @@ fn standing(group: &GroupVerdict, images: &[ResolvedImage<'_>]) -> (Standing, Op
     (standing, why)
 }
 
-/// `nodeSelector`, or `taint a:NoSchedule (3 nodes), nodeAffinity (1 node)` where nodes differ.
-fn exclusions(found: &[(Exclusion, usize)]) -> String {
-    if let [(only, _)] = found {
-        return only.to_string();
-    }
-    let words = found.iter().map(|(exclusion, nodes)| {
-        let plural = if *nodes == 1 { "node" } else { "nodes" };
-        format!("{exclusion} ({nodes} {plural})")
-    });
-    words.collect::<Vec<_>>().join(", ")
+/// Why nodes are left out, the most frequent reason first: `nodeSelector, taint a:NoSchedule`.
+fn exclusions(group: &NodeGroup, found: &[(Exclusion, usize)]) -> String {
+    let refused = (group.refused_by_os > 0).then_some(&Exclusion::PodOs);
+    let reasons = refused
+        .into_iter()
+        .chain(found.iter().map(|(reason, _)| reason));
+    let words: Vec<String> = reasons.map(ToString::to_string).collect();
+    words.join(", ")
 }

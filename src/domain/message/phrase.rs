@@ -2,7 +2,7 @@
 
 use crate::domain::decision::{GroupVerdict, ResolvedImage};
 use crate::domain::inventory::NodeGroup;
-use crate::domain::node::{NodePlatform, Taint};
+use crate::domain::node::NodePlatform;
 use crate::domain::verdict::{Cause, Doubt, Verdict};
 use crate::domain::windows::WindowsVersion;
 
@@ -135,16 +135,6 @@ pub(super) fn other_tag(group: &GroupVerdict) -> String {
         "use a tag of the image that is built for {}",
         group.group.platform.describe()
     )
-}
-
-/// `os=windows:NoSchedule`, as `kubectl taint` takes it.
-pub(super) fn taint(taint: &Taint) -> String {
-    let value = if taint.value.is_empty() {
-        String::new()
-    } else {
-        format!("={}", taint.value)
-    };
-    format!("{}{value}:{}", taint.key, taint.effect)
 }
 
 /// A doubt about one image, called as given, on one platform.
