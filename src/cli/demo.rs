@@ -65,14 +65,14 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
 
 /// The gate of the demo: `docker.io` is mirrored by the registry on loopback.
 fn gate(registry: SocketAddr) -> anyhow::Result<Gate> {
-    let mirror = format!("http://{registry}")
+    let mirror: url::Url = format!("http://{registry}")
         .parse()
         .context("the registry's address")?;
     let mut settings = RegistrySettings::new(EgressPolicy::Cli);
     settings.hosts.insert(
         "docker.io".to_owned(),
         HostSettings {
-            mirrors: vec![mirror],
+            mirrors: vec![mirror.into()],
             ..HostSettings::default()
         },
     );
