@@ -5,6 +5,7 @@ mod cached;
 mod faults;
 mod files;
 mod images;
+mod measured;
 mod outage;
 mod proxied;
 mod tenants;
