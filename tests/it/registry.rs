@@ -5,6 +5,7 @@ mod cached;
 mod faults;
 mod files;
 mod images;
+mod isolated;
 mod measured;
 mod outage;
 mod proxied;
