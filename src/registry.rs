@@ -24,6 +24,7 @@ mod limits;
 mod location;
 mod lookup;
 mod manifest;
+mod measure;
 mod providers;
 mod proxy;
 mod pull;
@@ -49,6 +50,7 @@ pub use self::hosts_toml::{HostFiles, load_hosts_folder};
 pub use self::keychain::{Candidate, Keychain, KeychainError};
 pub use self::limits::Caller;
 use self::lookup::Lookups;
+use self::measure::{CacheResult, Measures};
 pub use self::providers::CredentialProviders;
 pub use self::proxy::{Proxies, ProxyError};
 pub use self::registries_conf::load_registries_conf;
@@ -89,14 +91,24 @@ impl Registry {
                 note_connection(&mut connections, prefix, &upstream, &host.connection);
             }
         }
-        let guard = Guard::new(&settings.egress, named, settings.proxies.clone());
-        let transport = Transport::new(guard, &settings, connections)?;
+        let names = named.keys().map(|host| (host.clone(), label_of(host)));
+        let measures = Measures::new(names.collect());
+        let proxies = settings.proxies.clone();
+        let guard = Guard::new(&settings.egress, named, proxies, measures.clone());
+        let transport = Transport::new(guard, &settings, &connections, measures)?;
         let of = |(name, host): (&String, &HostSettings)| (name.clone(), host.token_hosts.clone());
         let token_hosts = settings.hosts.iter().map(of).collect();
         let lookups = Lookups::new(Wire::new(transport, token_hosts), settings);
         Ok(Self {
             lookups: Arc::new(lookups),
         })
+    }
+
+    /// Makes the client's numbers part of a `prometheus_client` registry: requests, durations and open circuits by
+    /// registry, what the cache holds and does, and what the egress guard blocked.
+    pub fn register_metrics(&self, registry: &mut prometheus_client::registry::Registry) {
+        let levels = Arc::clone(&self.lookups);
+        self.lookups.measures().register(registry, levels);
     }
 
     /// Replaces the networks that [`EgressPolicy::Cluster`] blocks, as nodes and services come and go.
@@ -122,12 +134,16 @@ impl Registry {
         let caller = caller.into();
         let key = self.lookups.key(reference, caller.keychain);
         let kept = self.lookups.kept(&key).await;
+        let measures = self.lookups.measures();
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh()) {
+            measures.cache(CacheResult::Hit);
             return kept.outcome.clone();
         }
         if let Some(image) = self.lookups.revalidating(&key, kept.as_ref(), caller) {
+            measures.cache(CacheResult::Stale);
             return Ok(image);
         }
+        measures.cache(CacheResult::Miss);
         let older = || kept.and_then(|kept| kept.outcome.ok());
         let flight = match self.lookups.join(&key, caller, deadline).await {
             Ok(flight) => flight,
@@ -165,4 +181,13 @@ fn note_connection(
     let known = connections.remove(&authority).unwrap_or_default();
     let joined = (prefix.to_owned(), known.1.join(connection.clone()));
     connections.insert(authority, joined);
+}
+
+/// A host as metrics name it: Docker Hub by the name that people know, and the port only where it is not HTTPS's.
+fn label_of((host, port): &Authority) -> Arc<str> {
+    match (host.as_str(), port) {
+        ("registry-1.docker.io", 443) => "docker.io".into(),
+        (host, 443) => host.into(),
+        (host, port) => format!("{host}:{port}").into(),
+    }
 }

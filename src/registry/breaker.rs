@@ -78,6 +78,13 @@ impl Breakers {
         }
     }
 
+    /// The hosts that are out.
+    pub(super) fn out(&self) -> Vec<Authority> {
+        let is_out = |breaker: &Mutex<Breaker>| lock(breaker).out_until.is_some();
+        let hosts = self.hosts.iter().filter(|(_, breaker)| is_out(breaker));
+        hosts.map(|(host, _)| (*host).clone()).collect()
+    }
+
     /// The host answered.
     pub(super) fn succeeded(&self, host: &Authority) {
         if self.hosts.contains_key(host) {

@@ -153,6 +153,11 @@ impl Cache {
         }
     }
 
+    /// About the bytes that the answers take.
+    pub(super) fn bytes(&self) -> u64 {
+        self.kept.weighted_size()
+    }
+
     /// The flight for a key, if there is one.
     pub(super) fn flight(&self, key: &Key) -> Option<Flight> {
         lock(&self.flights).get(key).cloned()

@@ -30,7 +30,7 @@ impl Clients {
     pub(super) fn new(
         guard: &Arc<Guard>,
         settings: &RegistrySettings,
-        connections: HashMap<Authority, (String, Connection)>,
+        connections: &HashMap<Authority, (String, Connection)>,
     ) -> Result<Self, RegistryError> {
         let roots = root_certificates(&settings.roots)?;
         let pair = |trust, roots: Vec<_>, connection: Option<(&str, &Connection)>| {
@@ -50,7 +50,7 @@ impl Clients {
             })
         };
         let mut by_host = HashMap::new();
-        for (authority, (host, connection)) in &connections {
+        for (authority, (host, connection)) in connections {
             let mut roots = roots.clone();
             if let Some(pem) = &connection.ca_pem {
                 roots.extend(parse_ca(host, pem)?);

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
+use super::measure::{Measures, Rule};
 use super::proxy::{Proxies, is_inside_name};
 use super::settings::EgressPolicy;
 use crate::domain::lookup::LookupFailure;
@@ -55,6 +56,7 @@ pub(super) struct Guard {
     denied: ArcSwap<Vec<IpNet>>,
     named: HashMap<Authority, Scheme>,
     proxies: Proxies,
+    measures: Measures,
 }
 
 /// An address that must not be connected to; found again in the error that reqwest makes of it.
@@ -67,6 +69,7 @@ impl Guard {
         policy: &EgressPolicy,
         named: HashMap<Authority, Scheme>,
         proxies: Proxies,
+        measures: Measures,
     ) -> Self {
         let (is_cli, denied) = match policy {
             EgressPolicy::Cluster { denied } => (false, denied.clone()),
@@ -77,6 +80,7 @@ impl Guard {
             denied: ArcSwap::from_pointee(denied),
             named,
             proxies,
+            measures,
         }
     }
 
@@ -84,12 +88,18 @@ impl Guard {
         self.denied.store(Arc::new(networks));
     }
 
+    /// Notes that a rule forbids a request.
+    pub(super) fn block(&self, rule: Rule) -> LookupFailure {
+        self.measures.blocked(rule)
+    }
+
     /// Checks what can be told from a URL, and says how its host is to be resolved.
     pub(super) fn check_url(&self, url: &Url) -> Result<Trust, LookupFailure> {
-        let blocked = Err(LookupFailure::Blocked);
-        let Some(authority) = authority(url) else {
-            return blocked;
-        };
+        self.rule_against(url).map_err(|rule| self.block(rule))
+    }
+
+    fn rule_against(&self, url: &Url) -> Result<Trust, Rule> {
+        let authority = authority(url).ok_or(Rule::Scheme)?;
         let trust = match self.named.get(&authority) {
             Some(_) => Trust::Named,
             None => Trust::Unnamed,
@@ -102,21 +112,26 @@ impl Guard {
             }
             _ => false,
         };
-        let port_fits = trust == Trust::Named || self.is_cli || is_registry_port(authority.1);
-        if !scheme_fits || !port_fits || !url.username().is_empty() || url.password().is_some() {
-            return blocked;
+        if !scheme_fits {
+            return Err(Rule::Scheme);
+        }
+        if trust == Trust::Unnamed && !self.is_cli && !is_registry_port(authority.1) {
+            return Err(Rule::Port);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Rule::User);
+        }
+        let is_unchecked = trust == Trust::Unnamed && !self.is_cli && self.is_proxied(url);
+        if is_unchecked && is_inside_name(url) {
+            return Err(Rule::Name);
         }
         let literal = match url.host() {
             Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
             Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
             _ => None,
         };
-        let is_unchecked = trust == Trust::Unnamed && !self.is_cli && self.is_proxied(url);
-        if is_unchecked && is_inside_name(url) {
-            return blocked;
-        }
         match literal {
-            Some(address) if !self.allows_address(address, trust) => blocked,
+            Some(address) if !self.allows_address(address, trust) => Err(Rule::Address),
             _ => Ok(trust),
         }
     }
@@ -242,6 +257,7 @@ impl Resolve for GuardedResolver {
                 .filter(|address| guard.allows_address(address.ip(), trust))
                 .collect();
             if allowed.is_empty() && !found.is_empty() {
+                guard.block(Rule::Address);
                 return Err(BlockedAddress.into());
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)

@@ -9,10 +9,11 @@ use ipnet::IpNet;
 use tokio::time::{Instant, timeout};
 
 use super::cache::{Cache, Flight, Kept, Key, Outcome, failure_lifetime, is_outage};
-use super::egress::Scheme;
+use super::egress::{Authority, Scheme};
 use super::endpoint::Endpoint;
 use super::keychain::{Credential, Keychain, identity_of};
 use super::limits::{Caller, Limits, Turn};
+use super::measure::{Levels, Measures};
 use super::pull::{pull, resolve_tag};
 use super::routes::{Routes, Upstream};
 use super::session::{Session, Wire};
@@ -34,6 +35,16 @@ pub(super) struct Lookups {
     pull_timeout: Duration,
 }
 
+impl Levels for Lookups {
+    fn open_circuits(&self) -> Vec<Authority> {
+        self.wire.transport.breakers.out()
+    }
+
+    fn cache_bytes(&self) -> u64 {
+        self.cache.bytes()
+    }
+}
+
 impl Lookups {
     pub(super) fn new(wire: Wire, settings: RegistrySettings) -> Self {
         let (cache, limits) = (Cache::new(&settings), Limits::new(&settings));
@@ -50,6 +61,10 @@ impl Lookups {
 
     pub(super) fn deny_networks(&self, networks: Vec<IpNet>) {
         self.wire.transport.guard().deny_networks(networks);
+    }
+
+    pub(super) fn measures(&self) -> &Measures {
+        &self.wire.transport.measures
     }
 
     /// What the answer for a reference is kept by: every credential that may be tried for it counts.

@@ -16,6 +16,7 @@ use super::challenge::{Challenge, check_realm, pull_scope};
 use super::egress::authority;
 use super::endpoint::Endpoint;
 use super::keychain::Credential;
+use super::measure::Rule;
 use super::token::{TokenKey, Tokens};
 use super::transport::{Request, Transport, failure_of};
 use crate::domain::lookup::LookupFailure;
@@ -146,7 +147,8 @@ impl<'a> Session<'a> {
             self.endpoint.base(),
             realm,
             token_hosts.map_or(&[], Vec::as_slice),
-        )?;
+        )
+        .map_err(|_| self.wire.transport.guard().block(Rule::Realm))?;
         let key = TokenKey {
             registry: authority(self.endpoint.base()).ok_or(LookupFailure::Blocked)?,
             identity: credential.map(|credential| credential.identity()),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use oci_distribution::errors::{OciEnvelope, OciErrorCode};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::breaker::{Breakers, State, Strike};
@@ -18,6 +18,7 @@ use super::clients::Clients;
 use super::cooldown::Cooldowns;
 use super::egress::{Authority, BlockedAddress, Guard, authority};
 use super::hosts::Connection;
+use super::measure::{Measures, Rule};
 use super::settings::{RegistryError, RegistrySettings};
 use crate::domain::lookup::LookupFailure;
 
@@ -32,7 +33,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Transport {
     guard: Arc<Guard>,
     cooldowns: Cooldowns,
-    breakers: Breakers,
+    pub(super) breakers: Breakers,
+    pub(super) measures: Measures,
     clients: Clients,
 }
 
@@ -49,13 +51,15 @@ impl Transport {
     pub(super) fn new(
         guard: Guard,
         settings: &RegistrySettings,
-        connections: HashMap<Authority, (String, Connection)>,
+        connections: &HashMap<Authority, (String, Connection)>,
+        measures: Measures,
     ) -> Result<Self, RegistryError> {
         let guard = Arc::new(guard);
         Ok(Self {
             clients: Clients::new(&guard, settings, connections)?,
             cooldowns: Cooldowns::new(),
             breakers: Breakers::new(),
+            measures,
             guard,
         })
     }
@@ -78,7 +82,7 @@ impl Transport {
             let next = location.and_then(|l| request.url.join(l).ok());
             let next = next.ok_or(LookupFailure::Malformed)?;
             if request.url.scheme() == "https" && next.scheme() != "https" {
-                return Err(LookupFailure::Blocked);
+                return Err(self.guard.block(Rule::Redirect));
             }
             if request.url.origin() != next.origin() {
                 request.authorization = None;
@@ -86,7 +90,7 @@ impl Transport {
             }
             request.url = next;
         }
-        Err(LookupFailure::Blocked)
+        Err(self.guard.block(Rule::Redirect))
     }
 
     async fn send_once(self: &Arc<Self>, request: &Request<'_>) -> Result<Response, LookupFailure> {
@@ -171,13 +175,21 @@ impl Transport {
         if let Some(authorization) = &request.authorization {
             call = call.header(AUTHORIZATION, authorization.clone());
         }
-        match timeout(ANSWER_TIMEOUT, call.send()).await {
+        let began = Instant::now();
+        let answer = match timeout(ANSWER_TIMEOUT, call.send()).await {
             Ok(answer) => answer.map_err(|error| Broken::from(&error)),
             Err(_) => Err(Broken {
                 failure: LookupFailure::Timeout,
                 strike: Some(Strike::Answer),
             }),
-        }
+        };
+        let outcome = match &answer {
+            Ok(answer) => Ok((answer.status(), answer.headers())),
+            Err(broken) => Err(broken.failure),
+        };
+        self.measures
+            .exchanged(&host, &request.method, outcome, began.elapsed());
+        answer
     }
 }
 

@@ -5,6 +5,8 @@ mod cached;
 mod faults;
 mod files;
 mod images;
+mod isolated;
+mod measured;
 mod outage;
 mod proxied;
 mod tenants;

@@ -10,7 +10,12 @@ fn cluster() -> Guard {
         (("10.96.0.9".to_owned(), 443), Scheme::Https),
         (("169.254.169.254".to_owned(), 443), Scheme::Https),
     ]);
-    Guard::new(&EgressPolicy::Cluster { denied }, named, Proxies::default())
+    Guard::new(
+        &EgressPolicy::Cluster { denied },
+        named,
+        Proxies::default(),
+        Measures::default(),
+    )
 }
 
 fn check(guard: &Guard, url: &str, want: Result<Trust, LookupFailure>) {
@@ -87,7 +92,12 @@ fn odd_spellings_of_blocked_addresses_are_blocked() {
 
 #[test]
 fn the_cli_reaches_loopback_but_no_metadata() {
-    let guard = Guard::new(&EgressPolicy::Cli, HashMap::new(), Proxies::default());
+    let guard = Guard::new(
+        &EgressPolicy::Cli,
+        HashMap::new(),
+        Proxies::default(),
+        Measures::default(),
+    );
     for (url, want) in [
         ("http://127.0.0.1:5000/v2/", UNNAMED),
         ("http://localhost:5000/v2/", UNNAMED),

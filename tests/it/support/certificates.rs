@@ -13,7 +13,7 @@ pub(crate) fn install_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// A CA and the settings of a server for `127.0.0.1` and `localhost` that it vouches for.
+/// A CA and the settings of a server that it vouches for: for loopback and the evil hosts of the tests.
 pub(crate) struct TestCa {
     pub(crate) pem: String,
     pub(crate) der: CertificateDer<'static>,
@@ -30,7 +30,14 @@ impl TestCa {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let names = [
+            "127.0.0.1",
+            "localhost",
+            "evil.test",
+            "both.test",
+            "rebind.test",
+        ];
+        let names = names.map(str::to_owned).to_vec();
         let key = KeyPair::generate().unwrap();
         let leaf = CertificateParams::new(names)
             .unwrap()

@@ -150,9 +150,27 @@ impl FakeRegistry {
         Self::start_with(Some(Arc::clone(tls)), Arc::new(script)).await
     }
 
+    /// As `start_tls`, at this address.
+    pub(crate) async fn start_tls_at(
+        address: &str,
+        tls: &Arc<ServerConfig>,
+        script: impl Fn(&Received) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        Self::serve_at(listener, Some(Arc::clone(tls)), Arc::new(script))
+    }
+
     async fn start_with(tls: Option<Arc<ServerConfig>>, script: Arc<Script>) -> Self {
-        super::certificates::install_provider();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve_at(listener, tls, script)
+    }
+
+    fn serve_at(
+        listener: TcpListener,
+        tls: Option<Arc<ServerConfig>>,
+        script: Arc<Script>,
+    ) -> Self {
+        super::certificates::install_provider();
         let address = listener.local_addr().unwrap();
         let received = Arc::new(Mutex::new(Vec::new()));
         let scheme = if tls.is_some() { "https" } else { "http" };
