@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::config::Settings;
-use crate::registry::{EgressPolicy, Keychain, RegistrySettings};
+use crate::registry::{EgressPolicy, Keychain, Proxies, RegistrySettings};
 
 /// How to speak to registries.
 #[derive(Debug, Args)]
@@ -33,6 +33,7 @@ impl RegistryArgs {
             valid.hosts.entry(host.clone()).or_default().plain_http = true;
         }
         valid.roots = system_roots();
+        valid.proxies = Proxies::from_variables(|name| std::env::var(name).ok())?;
         if let Some(path) = &self.ca_file {
             let more =
                 read_certificates(path).with_context(|| format!("--ca-file {}", path.display()))?;

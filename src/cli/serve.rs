@@ -214,7 +214,7 @@ fn take_node(inventory: &mut Inventory, event: NodeEvent) {
     inventory.advance(unix_now());
     match event {
         NodeEvent::Restarted(nodes) => inventory.replace_all(nodes),
-        NodeEvent::Applied(node) => inventory.apply(node),
+        NodeEvent::Applied(node) => inventory.apply(*node),
         NodeEvent::Deleted(name) => inventory.remove(&name),
     }
 }

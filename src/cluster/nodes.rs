@@ -22,7 +22,7 @@ pub enum NodeEvent {
     /// All nodes there are: the first complete list, or a new one after events may have been missed.
     Restarted(Vec<Node>),
     /// A node is new or has changed.
-    Applied(Node),
+    Applied(Box<Node>),
     /// The node of this name has gone.
     Deleted(String),
 }
@@ -60,7 +60,9 @@ async fn deliver<E: std::fmt::Display>(
                 tracing::info!(nodes = nodes.len(), "the list of nodes is complete");
                 on_event(NodeEvent::Restarted(nodes));
             }
-            Ok(watcher::Event::Apply(node)) => on_event(NodeEvent::Applied(node.node)),
+            Ok(watcher::Event::Apply(node)) => {
+                on_event(NodeEvent::Applied(Box::new(node.node)));
+            }
             Ok(watcher::Event::Delete(node)) => {
                 on_event(NodeEvent::Deleted(node.node.metadata.name));
             }

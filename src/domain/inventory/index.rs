@@ -183,9 +183,9 @@ impl TaintIndex {
             match (&*toleration.key, &*toleration.operator) {
                 ("", "Exists") if toleration.effect.is_empty() => return all.clone(),
                 ("", _) => self.accept(self.sets.keys(), tolerations, &mut nodes),
-                (key, operator) => {
+                (key, _) => {
                     if let Some(of_key) = self.by_key.get(key) {
-                        self.tolerate_key(of_key, operator, toleration, tolerations, &mut nodes);
+                        self.tolerate_key(of_key, toleration, tolerations, &mut nodes);
                     }
                 }
             }
@@ -196,12 +196,11 @@ impl TaintIndex {
     fn tolerate_key(
         &self,
         of_key: &KeyTaints,
-        operator: &str,
         toleration: &Toleration<'_>,
         all: &[Toleration<'_>],
         nodes: &mut Nodes,
     ) {
-        match operator {
+        match &*toleration.operator {
             "Exists" => {
                 let covers =
                     |effect: &str| toleration.effect.is_empty() || *toleration.effect == *effect;
