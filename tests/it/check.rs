@@ -193,6 +193,37 @@ async fn mistakes_are_told_and_the_rest_is_checked() {
     }
 }
 
+/// The pods of a DaemonSet go everywhere: a template that runs somewhere is none to deny, whatever the settings say.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_set_is_denied_only_where_it_runs_nowhere() {
+    let desk = Desk::new().await;
+    let settings = std::fs::read_to_string(desk.path("settings.yaml")).unwrap();
+    let strict = format!("{settings}mayLandWrong: {{os: deny, arch: deny, windowsBuild: deny}}\n");
+    desk.write("settings.yaml", &strict);
+    let workload = |kind: &str, image: &str, more: &str| {
+        let template = format!("{{spec: {{containers: [{{name: a, image: {image}}}]{more}}}}}");
+        let metadata = "metadata: {name: agent}";
+        format!(
+            "{{apiVersion: apps/v1, kind: {kind}, {metadata}, spec: {{template: {template}}}}}\n"
+        )
+    };
+    let texts = [
+        workload("DaemonSet", "centos:6.6", ""),
+        workload("Deployment", "centos:6.6", ""),
+        workload("DaemonSet", "hello-world:nanoserver", ON_2016),
+        workload("DaemonSet", "centos:7", ON_LINUX),
+    ];
+    desk.write("all.yaml", &texts.join("---\n"));
+    let told = desk.check(&["-f", "all.yaml", "-o", "json"]).await;
+    assert_eq!(told.verdicts(), ["warn", "deny", "deny", "allow"]);
+    let warning = &told.json()["objects"][0]["warnings"][0];
+    assert!(
+        warning
+            .to_string()
+            .contains("nodeSelector: {kubernetes.io/os: linux, kubernetes.io/arch: amd64}")
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_that_people_pipe_is_read() {
     let desk = Desk::new().await;

@@ -226,9 +226,9 @@ mod tests {
         let text = "spec:\n  containers:\n  - name: web\n    image: nginx\n  - {name: b, image: 'redis'}\n";
         for (path, want) in [
             ("spec.containers[0].image", (4, 12)),
-            ("spec.containers[1].image", (5, 21)),
+            ("spec.containers[1].image", (5, 22)),
             ("spec.containers[0]", (3, 5)),
-            ("spec.containers[2].image", (3, 3)),
+            ("spec.containers[2].image", (3, 5)),
             ("metadata.name", (1, 1)),
         ] {
             assert_eq!(position(text, path), want, "{path}");

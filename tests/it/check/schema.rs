@@ -34,7 +34,7 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<
                 true
             }
             "properties" | "required" | "additionalProperties" => {
-                check_fields(root, schema, keyword, value, at, found);
+                check_fields(root, (schema, keyword), value, at, found);
                 true
             }
             "$schema" | "id" | "title" | "description" | "default" | "definitions" => true,
@@ -93,8 +93,7 @@ fn check_items(
 
 fn check_fields(
     root: &Value,
-    schema: &Value,
-    keyword: &str,
+    (schema, keyword): (&Value, &str),
     value: &Value,
     at: &str,
     found: &mut Vec<String>,
