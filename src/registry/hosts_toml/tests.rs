@@ -1,3 +1,5 @@
+//! What `hosts.toml` folders come to, and what is said of mistakes in them.
+
 use super::*;
 
 fn parse(host: &str, text: &str) -> Result<HostSettings, String> {

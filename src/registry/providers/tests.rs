@@ -1,3 +1,5 @@
+//! Credential providers: their configuration, what they are asked and what is made of their answers.
+
 use super::*;
 
 const V1: &str = "credentialprovider.kubelet.k8s.io/v1";
