@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -19,12 +20,9 @@ type crioQuestion struct {
 func answerCriO(question crioQuestion) (indexAnswer, error) {
 	registry, index := blobs{}, ocispec.Index{MediaType: ocispec.MediaTypeImageIndex}
 	index.SchemaVersion = 2
-	if _, err := registry.addIndex(question.Index, ""); err != nil {
-		return indexAnswer{}, err
-	}
 	digests := []digest.Digest{}
 	for i, e := range question.Index {
-		descriptor, err := registry.addEntry(e, string(rune('a'+i)))
+		descriptor, err := registry.addEntry(e, strconv.Itoa(i))
 		if err != nil {
 			return indexAnswer{}, err
 		}
