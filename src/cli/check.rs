@@ -43,7 +43,7 @@ Exit codes:
   0  all well (warnings too)
   1  something is denied
   2  usage or input error: what could be read is checked all the same
-  3  nothing is denied, but a registry or the cluster did not answer
+  3  nothing is denied, but the cluster did not answer or a registry did not say what an image is
 Of 1, 2 and 3 together it is 2, of 1 and 3 it is 1.")]
 pub(super) struct Args {
     /// Files, folders with *.yaml, *.yml and *.json below them, or - for stdin
