@@ -3,6 +3,8 @@
 //!
 //! Leaves out matching it against nodes (`placement`).
 
+mod images;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -10,7 +12,8 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::text::Text;
-use super::verdict::Isolation;
+
+pub use images::{ImageField, PodImage};
 
 /// Text by text, such as labels.
 pub type TextMap<'a> = BTreeMap<Text<'a>, Text<'a>>;
@@ -257,61 +260,6 @@ pub struct LocalObjectReference<'a> {
     pub name: Text<'a>,
 }
 
-/// What carries an image in a pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PodImage<'a> {
-    /// Name of the container or volume.
-    pub name: &'a str,
-    /// Where the reference stands, such as `spec.initContainers[0].image`.
-    pub kind: ImageField,
-    /// Position in its list.
-    pub position: usize,
-    /// The image reference as written.
-    pub image: &'a str,
-    /// Whether the kubelet never pulls it.
-    pub never_pulled: bool,
-    /// Whether the container shares the Windows host.
-    pub host_process: bool,
-}
-
-/// The four lists of a pod that name images (OPERATIONS A10).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ImageField {
-    /// `spec.initContainers`.
-    InitContainer,
-    /// `spec.containers`.
-    Container,
-    /// `spec.ephemeralContainers`.
-    EphemeralContainer,
-    /// `spec.volumes`.
-    Volume,
-}
-
-impl PodImage<'_> {
-    /// The path of the field, such as `spec.containers[0].image`.
-    #[must_use]
-    pub fn field(&self) -> String {
-        let at = self.position;
-        match self.kind {
-            ImageField::InitContainer => format!("spec.initContainers[{at}].image"),
-            ImageField::Container => format!("spec.containers[{at}].image"),
-            ImageField::EphemeralContainer => format!("spec.ephemeralContainers[{at}].image"),
-            ImageField::Volume => format!("spec.volumes[{at}].image.reference"),
-        }
-    }
-
-    /// What to call it in a message: `container`, `init container`, `volume`.
-    #[must_use]
-    pub fn noun(&self) -> &'static str {
-        match self.kind {
-            ImageField::InitContainer => "init container",
-            ImageField::Container => "container",
-            ImageField::EphemeralContainer => "ephemeral container",
-            ImageField::Volume => "volume",
-        }
-    }
-}
-
 impl Pod<'_> {
     /// Whether a DaemonSet made the pod.
     #[must_use]
@@ -347,68 +295,6 @@ impl<'a> PodSpec<'a> {
             }
         }
         spec
-    }
-}
-
-impl PodSpec<'_> {
-    /// Every image of the pod, in the order that the kubelet needs them. Empty references are left out: the API
-    /// server accepts them in templates only, where something fills them in later.
-    #[must_use]
-    pub fn images(&self) -> Vec<PodImage<'_>> {
-        let mut images = self.container_images(ImageField::InitContainer, &self.init_containers);
-        images.extend(self.container_images(ImageField::Container, &self.containers));
-        images.extend(
-            self.container_images(ImageField::EphemeralContainer, &self.ephemeral_containers),
-        );
-        images.extend(
-            self.volumes
-                .iter()
-                .enumerate()
-                .map(|(position, volume)| PodImage {
-                    name: &volume.name,
-                    kind: ImageField::Volume,
-                    position,
-                    image: &volume.image.reference,
-                    never_pulled: &*volume.image.pull_policy == "Never",
-                    host_process: false,
-                }),
-        );
-        images.retain(|image| !image.image.is_empty());
-        images
-    }
-
-    fn container_images<'s>(
-        &'s self,
-        kind: ImageField,
-        containers: &'s [Container<'_>],
-    ) -> Vec<PodImage<'s>> {
-        let pod_says = self.security_context.windows_options.host_process;
-        let image = |(position, container): (usize, &'s Container<'_>)| PodImage {
-            name: &container.name,
-            kind,
-            position,
-            image: &container.image,
-            never_pulled: &*container.image_pull_policy == "Never",
-            host_process: container
-                .security_context
-                .windows_options
-                .host_process
-                .or(pod_says)
-                == Some(true),
-        };
-        containers.iter().enumerate().map(image).collect()
-    }
-}
-
-impl PodImage<'_> {
-    /// The isolation that the container asks for on Windows; Hyper-V is asked for by RuntimeClass instead.
-    #[must_use]
-    pub fn isolation(&self) -> Isolation {
-        if self.host_process {
-            Isolation::HostProcess
-        } else {
-            Isolation::Process
-        }
     }
 }
 
@@ -449,65 +335,4 @@ fn has_mirror_annotation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<b
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_image_of_a_pod_is_found() {
-        let json = r#"{"metadata":{"annotations":{"kubernetes.io/config.mirror":"x","a":"b"}},"spec":{
-            "containers":[{"name":"web","image":"nginx"},{"name":"quiet","image":"mine","imagePullPolicy":"Never"},{"name":"none"}],
-            "initContainers":[{"name":"setup","image":"busybox"}],
-            "ephemeralContainers":[{"name":"debug","image":"tools"}],
-            "volumes":[{"name":"data","image":{"reference":"models:1"}},{"name":"tmp","emptyDir":{}}]}}"#;
-        let pod: Pod<'_> = serde_json::from_str(json).unwrap();
-        let found: Vec<_> = pod
-            .spec
-            .images()
-            .iter()
-            .map(|i| (i.field(), i.image.to_owned(), i.never_pulled))
-            .collect();
-        let want = [
-            ("spec.initContainers[0].image", "busybox", false),
-            ("spec.containers[0].image", "nginx", false),
-            ("spec.containers[1].image", "mine", true),
-            ("spec.ephemeralContainers[0].image", "tools", false),
-            ("spec.volumes[0].image.reference", "models:1", false),
-        ];
-        assert_eq!(
-            found,
-            want.map(|(field, image, never)| (field.to_owned(), image.to_owned(), never))
-        );
-        assert!(pod.metadata.is_mirror);
-    }
-
-    #[test]
-    fn nulls_and_unknown_fields_are_no_trouble() {
-        let json = r#"{"metadata":null,"extra":1,"spec":{"containers":null,"nodeSelector":{"a":null},"affinity":null,
-            "tolerations":null,"nodeName":null,"os":null,"securityContext":{"windowsOptions":null},"volumes":[{"name":"x","image":null}]}}"#;
-        let pod: Pod<'_> = serde_json::from_str(json).unwrap();
-        assert!(pod.spec.images().is_empty());
-        assert_eq!(pod.spec.node_selector.get("a"), Some(&Text::from("")));
-    }
-
-    #[test]
-    fn host_process_of_the_container_wins_over_the_pods() {
-        let json = r#"{"spec":{"securityContext":{"windowsOptions":{"hostProcess":true}},"containers":[
-            {"name":"a","image":"x"},{"name":"b","image":"x","securityContext":{"windowsOptions":{"hostProcess":false}}}]}}"#;
-        let pod: Pod<'_> = serde_json::from_str(json).unwrap();
-        let isolation: Vec<_> = pod.spec.images().iter().map(PodImage::isolation).collect();
-        assert_eq!(isolation, [Isolation::HostProcess, Isolation::Process]);
-    }
-
-    #[test]
-    fn a_real_review_is_borrowed() {
-        let review = include_str!("../../tests/data/review-6k.json");
-        let start = review.find("\"object\":").unwrap() + "\"object\":".len();
-        let pod: Pod<'_> = serde_json::Deserializer::from_str(&review[start..])
-            .into_iter()
-            .next()
-            .unwrap()
-            .unwrap();
-        assert!(pod.spec.images().len() >= 4);
-        assert!(pod.spec.containers[0].image.is_borrowed());
-    }
-}
+mod tests;
