@@ -47,9 +47,11 @@ pub(super) struct Entry {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EntryKind {
-    /// An image manifest, or a descriptor that does not say.
+    /// An image manifest.
     Image,
+    /// A nested index.
     Index,
+    /// Something else, or a descriptor that does not say: containerd can take such an entry, and then fails on it.
     Other,
 }
 
@@ -189,7 +191,7 @@ fn entries(descriptors: Vec<RawDescriptor>) -> Result<Vec<Entry>, LookupFailure>
     }
     let entry = |raw: RawDescriptor| {
         let kind = match raw.media_type.as_deref() {
-            None | Some("") => EntryKind::Image,
+            None | Some("") => EntryKind::Other,
             Some(media_type) => match Kind::of(media_type) {
                 Some(Kind::Index) => EntryKind::Index,
                 Some(Kind::Manifest) => EntryKind::Image,

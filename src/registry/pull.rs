@@ -147,8 +147,8 @@ impl Children<'_> {
                 let content = match entry.kind {
                     EntryKind::Index => self.nested(&entry.digest, depth).await,
                     EntryKind::Image if is_wanted => self.image(&entry.digest).await,
-                    EntryKind::Other if is_wanted => Err(LookupFailure::Malformed),
-                    EntryKind::Image | EntryKind::Other => Ok(EntryContent::Unread),
+                    EntryKind::Image => Ok(EntryContent::Unread),
+                    EntryKind::Other => Err(LookupFailure::Malformed),
                 };
                 let content = content.unwrap_or_else(EntryContent::Failed);
                 IndexEntry::new(entry.digest, entry.platform, content)

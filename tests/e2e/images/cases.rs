@@ -112,8 +112,6 @@ const ATTESTATION: &str = "unknown/unknown";
 
 const LYING_CONFIG: &str = "the config names another platform than the program is for";
 const LYING_ENTRY: &str = "the entry points to something else than it names";
-const UNTYPED_ENTRY: &str =
-    "the entry lacks its media type, and containerd takes it for no manifest";
 
 /// containerd's words for an image that has nothing for the node.
 const NO_MATCH: Outcome = Outcome::NotPulled("no match for platform in manifest");
