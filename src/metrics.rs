@@ -130,6 +130,11 @@ impl Metrics {
         }
     }
 
+    /// The registry, for others to add their own metrics to before it is shared.
+    pub fn registry_mut(&mut self) -> &mut Registry {
+        &mut self.registry
+    }
+
     /// Replaces the number of nodes by the platforms given, each with its count.
     pub fn set_nodes<'a>(&self, platforms: impl IntoIterator<Item = (&'a str, &'a str, u64)>) {
         self.nodes.clear();

@@ -19,6 +19,7 @@ use crate::cluster::{Freshness, certificate, client, runtime_classes};
 use crate::config::{self, CertificateSettings, Settings};
 use crate::domain::inventory::Inventory;
 use crate::gate::{Gate, unix_now};
+use crate::metrics::Metrics;
 use crate::registry::{EgressPolicy, Registry};
 use crate::webhook::{Options, Server, Shared};
 use ipnet::IpNet;
@@ -67,12 +68,22 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         drain_delay: Duration::from_secs(args.drain_delay),
         ..Options::default()
     };
-    let shared = Shared::default();
     let server = Server::bind(options).await?;
     let addresses = server.addresses();
+    let egress = match &args.nodes {
+        Some(_) => EgressPolicy::Cli,
+        None => EgressPolicy::Cluster { denied: Vec::new() },
+    };
+    let registry = Registry::new(args.registries.settings(&settings, egress)?)?;
+    let mut metrics = Metrics::default();
+    registry.register_metrics(metrics.registry_mut());
+    let shared = Shared {
+        metrics: Arc::new(metrics),
+        ..Shared::default()
+    };
     let gate = match &args.nodes {
-        Some(path) => without_cluster(path, &args, &settings, &shared)?,
-        None => on_cluster(&args, &settings, &shared).await?,
+        Some(path) => without_cluster(path, registry, &args, &settings, &shared)?,
+        None => on_cluster(registry, &settings, &shared).await?,
     };
     tracing::info!(webhook = %addresses.webhook, metrics = %addresses.health, "listening");
     let metrics = Arc::clone(&shared.metrics);
@@ -87,12 +98,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
 /// Nodes from a file, a certificate of our own for this machine's names.
 fn without_cluster(
     path: &std::path::Path,
+    registry: Registry,
     args: &Args,
     settings: &Settings,
     shared: &Shared,
 ) -> anyhow::Result<Arc<Gate>> {
     let nodes = config::parse_nodes(path, &config::read(path)?)?;
-    let registry = Registry::new(args.registries.settings(settings, EgressPolicy::Cli)?)?;
     let names = [
         "localhost".to_owned(),
         "127.0.0.1".to_owned(),
@@ -111,7 +122,7 @@ fn without_cluster(
 
 /// Nodes from a watch, the certificate from the chart's Secret.
 async fn on_cluster(
-    args: &Args,
+    registry: Registry,
     settings: &Settings,
     shared: &Shared,
 ) -> anyhow::Result<Arc<Gate>> {
@@ -120,8 +131,6 @@ async fn on_cluster(
         "the settings have no `certificate`: install with the chart, or give --nodes FILE to run without a cluster",
     )?;
     let kept = certificate_settings(names, namespace.clone())?;
-    let egress = EgressPolicy::Cluster { denied: Vec::new() };
-    let registry = Registry::new(args.registries.settings(settings, egress)?)?;
     let freshness = Freshness::default();
     let client = client::connect(&freshness).await?;
     let age = freshness.clone();

@@ -259,6 +259,14 @@ async fn serve_runs_without_a_cluster() {
         metrics.contains(r#"decision="deny",reason="nowhere""#),
         "{metrics}"
     );
+    assert!(
+        metrics.contains(r#"platform_gate_nodes{os="windows",arch="amd64"} 1"#),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("platform_gate_registry_requests_total"),
+        "{metrics}"
+    );
     drop(client);
     server.stop();
 }
