@@ -10,6 +10,7 @@ mod cli;
 mod cluster;
 mod differential;
 mod docs;
+mod gate;
 mod platform_vectors;
 mod registry;
 mod support;

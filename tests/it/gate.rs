@@ -1,0 +1,148 @@
+//! The gate with a registry on loopback: what an operator's rules make of pods whose nodes cannot run them otherwise.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use platform_gate::domain::pod::Pod;
+use platform_gate::domain::policy::Action;
+use platform_gate::domain::rules::{ImagePattern, Rules};
+use platform_gate::gate::Gate;
+use platform_gate::registry::{EgressPolicy, Keychain, Registry, RegistrySettings};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::certificates::install_provider;
+use crate::support::registry::FakeRegistry;
+use crate::support::site::Site;
+
+const LTSC2019: &str = r#"{"os":"windows","architecture":"amd64","os.version":"10.0.17763.5458"}"#;
+const ARM64: &str = r#"{"os":"linux","architecture":"arm64"}"#;
+
+/// One node, and a registry with `app:1`, a single manifest of that config.
+struct World {
+    registry: FakeRegistry,
+    gate: Gate,
+}
+
+impl World {
+    async fn new(config: &str, node: (&str, &str), rules: Rules) -> Self {
+        install_provider();
+        let site = Site::new().image("app", "1", config);
+        let registry = FakeRegistry::start(move |request| site.answer(request)).await;
+        let client = Registry::new(RegistrySettings::new(EgressPolicy::Cli)).unwrap();
+        let gate = Gate::new(rules, client, None);
+        let (os, kernel) = node;
+        let node = json!({
+            "metadata": {"name": "node", "labels": {"pool": "edge"}},
+            "status": {"nodeInfo": {"operatingSystem": os, "architecture": "amd64", "kernelVersion": kernel,
+                "containerRuntimeVersion": "containerd://2.2.0"}},
+        });
+        gate.update(|inventory| inventory.apply(serde_json::from_value(node).unwrap()));
+        Self { registry, gate }
+    }
+
+    /// What happens to a pod of the image, under a RuntimeClass; the empty one is none.
+    async fn action(&self, runtime_class: &str) -> Action {
+        let image = format!("{}/app:1", self.registry.host());
+        let pod = json!({"spec": {"runtimeClassName": runtime_class, "containers": [{"name": "app", "image": image}]}});
+        let text = pod.to_string();
+        let pod: Pod<'_> = serde_json::from_str(&text).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let judgement = self
+            .gate
+            .judge(&pod, (&Keychain::anonymous()).into(), deadline)
+            .await;
+        judgement.decision.action
+    }
+}
+
+const SERVER_2022: (&str, &str) = ("windows", "10.0.20348.2402");
+const LINUX: (&str, &str) = ("linux", "6.8.0");
+
+#[tokio::test]
+async fn a_runtime_class_stands_for_the_isolation_of_its_handler() {
+    let mut rules = Rules::default();
+    rules.handlers.wasm = vec!["spin".to_owned()];
+    let world = World::new(LTSC2019, SERVER_2022, rules).await;
+    let classes = [
+        ("isolated", "runhcs-wcow-hypervisor"),
+        ("shared", "runhcs-wcow-process"),
+        ("wasm", "spin"),
+    ];
+    let classes: HashMap<_, _> = classes
+        .map(|(name, handler)| (name.to_owned(), handler.to_owned()))
+        .into();
+    world.gate.set_runtime_classes(classes);
+    for (class, want) in [
+        ("", Action::Deny),
+        ("shared", Action::Deny),
+        ("isolated", Action::Allow),
+        ("wasm", Action::Warn),
+        // Not among the classes: taken for a handler's own name.
+        ("runhcs-wcow-hypervisor", Action::Allow),
+    ] {
+        assert_eq!(world.action(class).await, want, "{class:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_operator_knows_better_counts() {
+    let denied = World::new(ARM64, LINUX, Rules::default()).await;
+    assert_eq!(denied.action("").await, Action::Deny);
+
+    let exempt = Rules {
+        exempt_images: vec![ImagePattern::new("*/app:*")],
+        ..Rules::default()
+    };
+    assert_eq!(
+        World::new(ARM64, LINUX, exempt).await.action("").await,
+        Action::Allow
+    );
+
+    let mut warned = Rules::default();
+    warned.policy.findings = [("arch", Action::Warn)].into();
+    assert_eq!(
+        World::new(ARM64, LINUX, warned).await.action("").await,
+        Action::Warn
+    );
+
+    let emulates = |label: &str| {
+        let mut rules = Rules::default();
+        rules.nodes.overrides = vec![platform_gate::domain::node::NodeOverride {
+            match_labels: [("pool".to_owned(), label.to_owned())].into(),
+            emulates: vec!["arm64".to_owned()],
+            ..Default::default()
+        }];
+        rules
+    };
+    assert_eq!(
+        World::new(ARM64, LINUX, emulates("edge"))
+            .await
+            .action("")
+            .await,
+        Action::Allow
+    );
+    assert_eq!(
+        World::new(ARM64, LINUX, emulates("other"))
+            .await
+            .action("")
+            .await,
+        Action::Deny
+    );
+}
+
+#[tokio::test]
+async fn a_stale_list_of_nodes_denies_nothing() {
+    for (age, want) in [
+        (Some(Duration::from_secs(10)), Action::Deny),
+        (Some(Duration::from_secs(3600)), Action::Warn),
+        (None, Action::Warn),
+    ] {
+        let World { registry, gate } = World::new(ARM64, LINUX, Rules::default()).await;
+        let world = World {
+            registry,
+            gate: gate.with_node_age(move || age),
+        };
+        assert_eq!(world.action("").await, want, "{age:?}");
+    }
+}
