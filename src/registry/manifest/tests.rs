@@ -115,10 +115,11 @@ fn what_is_two_things_or_none_is_nobodys_to_judge() {
 #[test]
 fn what_go_reads_is_read() {
     let text = r#"{"mediaType":"I","manifests":[
-        {"digest":"D","platform":{"os":"linux"}},
-        {"digest":"D","platform":{"os":"windows","architecture":"amd64","os.version":"10.0.14393.1","os.features":null,"variant":null}},
+        {"mediaType":"M","digest":"D","platform":{"os":"linux"}},
+        {"mediaType":"M","digest":"D","platform":{"os":"windows","architecture":"amd64","os.version":"10.0.14393.1","os.features":null,"variant":null}},
         {"mediaType":"I","digest":"D","platform":null},
-        {"mediaType":"application/x","digest":"D","size":"much","annotations":null}
+        {"mediaType":"application/x","digest":"D","size":"much","annotations":null},
+        {"digest":"D","platform":{"os":"linux","architecture":"amd64"}}
     ]}"#;
     let Body::Index(entries) = parse("I", text).unwrap().body else {
         panic!("no index");
@@ -135,6 +136,8 @@ fn what_go_reads_is_read() {
             (EntryKind::Image, platform("windows/amd64:10.0.14393.1")),
             (EntryKind::Index, None),
             (EntryKind::Other, None),
+            // It does not say what it is: containerd takes it for no manifest.
+            (EntryKind::Other, platform("linux/amd64")),
         ]
     );
     assert_eq!(
