@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod inspect;
 mod logging;
+mod logins;
 mod nodes;
 mod registry_args;
 mod serve;

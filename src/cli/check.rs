@@ -15,9 +15,8 @@ use clap::{Args as ClapArgs, ValueEnum};
 use futures::StreamExt;
 use tokio::time::Instant;
 
-use super::registry_args::{RegistryArgs, user_keychain};
-use super::{Exit, logging, nodes};
-use crate::config::Settings;
+use super::registry_args::RegistryArgs;
+use super::{Exit, logging, logins, nodes};
 use crate::domain::policy::Action;
 use crate::domain::workload::WorkloadKind;
 use crate::gate::Gate;
@@ -78,12 +77,7 @@ const AT_ONCE: usize = 16;
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     logging::start(nodes::LOG_FILTER);
-    let settings = args
-        .config
-        .as_deref()
-        .map(Settings::load)
-        .transpose()?
-        .unwrap_or_default();
+    let settings = nodes::load_settings(args.config.as_deref())?;
     let registry = Registry::new(args.registries.settings(&settings, EgressPolicy::Cli)?)?;
     let cluster = nodes::load(args.nodes.as_deref()).await?;
     let gate = Gate::new(settings.rules, registry, None);
@@ -147,7 +141,8 @@ fn add(objects: &mut Objects, source: &Source, text: &str) {
 
 /// Judges all objects, some of them at once, and reports them in their order.
 async fn check(gate: &Gate, objects: Objects, timeout: Duration) -> Report {
-    let keychain = user_keychain();
+    let images: Vec<String> = objects.found.iter().flat_map(Object::images).collect();
+    let keychain = logins::keychain(images.iter().map(String::as_str)).await;
     let mut report = Report {
         skipped: objects.skipped,
         mistakes: objects.mistakes,

@@ -12,9 +12,8 @@ use clap::{Args as ClapArgs, ValueEnum};
 use futures::StreamExt;
 use tokio::time::Instant;
 
-use super::registry_args::{RegistryArgs, user_keychain};
-use super::{Exit, logging};
-use crate::config::Settings;
+use super::registry_args::RegistryArgs;
+use super::{Exit, logging, logins, nodes};
 use crate::domain::image::Image;
 use crate::domain::lookup::LookupFailure;
 use crate::domain::node::NodePlatform;
@@ -106,19 +105,14 @@ struct Match {
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     logging::start("warn");
-    let settings = args
-        .registry_config
-        .as_deref()
-        .map(Settings::load)
-        .transpose()?
-        .unwrap_or_default();
+    let settings = nodes::load_settings(args.registry_config.as_deref())?;
     let registry = Registry::new(args.registries.settings(&settings, EgressPolicy::Cli)?)?;
     let references = parse_references(&args.images)?;
-    let keychain = user_keychain();
-    let deadline = Instant::now() + Duration::from_secs(args.timeout);
+    let keychain = logins::keychain(args.images.iter().map(String::as_str)).await;
     let inspect = |(image, reference): (String, Reference)| {
         let (registry, keychain, args) = (&registry, &keychain, &args);
         async move {
+            let deadline = Instant::now() + Duration::from_secs(args.timeout);
             let answer = registry.fetch_image(&reference, keychain, deadline).await;
             args.judge(image, answer)
         }
@@ -140,11 +134,22 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     Ok(worst)
 }
 
+/// All of them, or everything that is wrong.
 fn parse_references(images: &[String]) -> anyhow::Result<Vec<(String, Reference)>> {
-    images
-        .iter()
-        .map(|image| Ok((image.clone(), Reference::parse(image)?)))
-        .collect()
+    let mut mistakes = Vec::new();
+    let mut references = Vec::new();
+    for image in images {
+        match Reference::parse(image) {
+            Ok(reference) => references.push((image.clone(), reference)),
+            Err(error) => mistakes.push(error.to_string()),
+        }
+    }
+    anyhow::ensure!(
+        mistakes.is_empty(),
+        "{}",
+        mistakes.join("\nplatform-gate: ")
+    );
+    Ok(references)
 }
 
 impl Args {

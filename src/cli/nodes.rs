@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::{Exit, logging};
 use crate::cluster::{Freshness, client, nodes, runtime_classes};
-use crate::config;
+use crate::config::{self, Settings};
+use crate::domain::inventory::NodeRules;
 use crate::domain::node::{Node, NodePlatform, Taint};
 use crate::domain::windows::WindowsVersion;
 use crate::gate::unix_now;
@@ -19,12 +20,16 @@ use crate::gate::unix_now;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   platform-gate nodes
+  platform-gate nodes --config settings.yaml
   kubectl get nodes -o yaml > nodes.yaml && platform-gate nodes --nodes nodes.yaml -o json")]
 pub(super) struct Args {
     /// Take the nodes from this file instead of the kubeconfig's cluster: what `kubectl get nodes -o yaml` or `-o
     /// json` prints
     #[arg(long, value_name = "FILE")]
     nodes: Option<PathBuf>,
+    /// Settings file (YAML), the webhook's own, for declared pools and what it says of nodes
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Output format
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
@@ -57,7 +62,9 @@ pub(super) const LOG_FILTER: &str = "warn,kube_client=off";
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     logging::start(LOG_FILTER);
-    let groups = group(&load(args.nodes.as_deref()).await?.nodes);
+    let settings = load_settings(args.config.as_deref())?;
+    let cluster = load(args.nodes.as_deref()).await?;
+    let groups = group(&cluster.nodes, &settings.rules.nodes);
     let mut stdout = std::io::stdout().lock();
     match args.output {
         Output::Text => writeln!(stdout, "{}", table(&groups).trim_fmt())?,
@@ -67,6 +74,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Fine)
+}
+
+/// The webhook's settings, or the defaults.
+pub(super) fn load_settings(file: Option<&Path>) -> anyhow::Result<Settings> {
+    let settings = file.map(Settings::load).transpose()?;
+    Ok(settings.unwrap_or_default())
 }
 
 /// The nodes of a file, or of the kubeconfig's cluster.
@@ -102,13 +115,18 @@ struct Group {
     /// What the nodes report, each release once.
     runtimes: BTreeSet<String>,
     taints: Vec<String>,
+    /// Whether these are pools of the settings instead of nodes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    declared: bool,
     nodes: usize,
 }
 
-fn group(nodes: &[Node]) -> Vec<Group> {
-    let mut groups: BTreeMap<(NodePlatform, Vec<&Taint>), Group> = BTreeMap::new();
-    for node in nodes {
-        let platform = NodePlatform::of(node);
+fn group(nodes: &[Node], rules: &NodeRules) -> Vec<Group> {
+    let nodes = nodes.iter().map(|node| (node, false));
+    let pools = rules.pools.iter().map(|pool| (pool, true));
+    let mut groups: BTreeMap<(NodePlatform, bool, Vec<&Taint>), Group> = BTreeMap::new();
+    for (node, declared) in nodes.chain(pools) {
+        let platform = NodePlatform::with_overrides(node, &rules.overrides);
         let mut taints: Vec<&Taint> = node.spec.taints.iter().collect();
         taints.sort();
         let group = || Group {
@@ -117,13 +135,15 @@ fn group(nodes: &[Node]) -> Vec<Group> {
             product: platform.windows.and_then(WindowsVersion::product),
             runtimes: BTreeSet::new(),
             taints: taints.iter().map(ToString::to_string).collect(),
+            declared,
             nodes: 0,
         };
         let group = groups
-            .entry((platform.clone(), taints.clone()))
+            .entry((platform.clone(), declared, taints.clone()))
             .or_insert_with(group);
         group.nodes += 1;
         let runtime = &node.status.node_info.container_runtime_version;
+        let runtime = runtime.trim_end_matches("://unknown");
         group.runtimes.insert(runtime.replacen("://", " ", 1));
     }
     groups.into_values().collect()
@@ -138,8 +158,12 @@ fn table(groups: &[Group]) -> Table {
     for group in groups {
         let product = group.product.map(|product| format!(" ({product})"));
         let runtimes: Vec<&str> = group.runtimes.iter().map(String::as_str).collect();
+        let nodes = match group.declared {
+            true => format!("{} (declared)", group.nodes),
+            false => group.nodes.to_string(),
+        };
         table.add_row([
-            group.nodes.to_string(),
+            nodes,
             format!("{}{}", group.platform, product.unwrap_or_default()),
             runtimes.join(", "),
             group.taints.join(", "),

@@ -1,4 +1,4 @@
-//! The flags of every command that speaks to registries, and the credentials that the user already has.
+//! The flags of every command that speaks to registries. Leaves out credentials: those are `logins`.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::config::Settings;
-use crate::registry::{EgressPolicy, Keychain, Proxies, RegistrySettings};
+use crate::registry::{EgressPolicy, Proxies, RegistrySettings};
 
 /// How to speak to registries.
 #[derive(Debug, Args)]
@@ -67,38 +67,4 @@ fn read_certificates(
         "it holds no certificate; give PEM"
     );
     Ok(certificates)
-}
-
-/// The credentials that `docker login` or `podman login` left on this machine. A file that cannot be used is told
-/// once and left out.
-pub(super) fn user_keychain() -> Keychain {
-    docker_config_files()
-        .iter()
-        .fold(Keychain::anonymous(), |keychain, path| {
-            let Ok(bytes) = std::fs::read(path) else {
-                return keychain;
-            };
-            match Keychain::from_docker_config_json(&bytes) {
-                Ok(more) => keychain.merge(&more),
-                Err(error) => {
-                    super::logging::complain(&format!(
-                        "credentials in {} are left out: {error}",
-                        path.display()
-                    ));
-                    keychain
-                }
-            }
-        })
-}
-
-/// Where docker and podman keep credentials, podman's first, as podman looks for them.
-fn docker_config_files() -> Vec<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let podman = variable("REGISTRY_AUTH_FILE")
-        .or_else(|| Some(variable("XDG_RUNTIME_DIR")?.join("containers/auth.json")));
-    let docker = variable("DOCKER_CONFIG").or_else(|| Some(variable("HOME")?.join(".docker")));
-    podman
-        .into_iter()
-        .chain(docker.map(|folder| folder.join("config.json")))
-        .collect()
 }

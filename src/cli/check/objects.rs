@@ -82,6 +82,15 @@ impl Objects {
 }
 
 impl Object {
+    /// The images that it names; none where it cannot be read.
+    pub(super) fn images(&self) -> Vec<String> {
+        let Ok(workload) = self.workload() else {
+            return Vec::new();
+        };
+        let images = workload.pod.spec.images().into_iter();
+        images.map(|image| image.image.to_owned()).collect()
+    }
+
     /// Reads what decides.
     pub(super) fn workload(&self) -> Result<Workload<'_>, Mistake> {
         let mut track = serde_path_to_error::Track::new();

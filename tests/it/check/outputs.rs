@@ -111,3 +111,17 @@ async fn nodes() {
     assert_eq!((json.code, &*json.err), (0, ""));
     insta::assert_snapshot!(format!("{}\n{:#}\n", text.out, json.json()));
 }
+
+/// What the settings say of nodes counts here as it does for the webhook.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_of_the_settings() {
+    let desk = Desk::with(crate::support::site::Site::new()).await;
+    let settings = "pools: [{name: burst, os: windows, architecture: amd64, windowsBuild: 10.0.26100, taints: [{key: gpu, effect: NoSchedule}]}]\n\
+        nodeOverrides: [{matchLabels: {kubernetes.io/arch: arm64}, armVariant: v8, runtime: cri-o}]\n";
+    desk.write("settings.yaml", settings);
+    let nodes = ["nodes", "--nodes", NODES, "--config", "settings.yaml"];
+    let text = desk.run(&nodes, "").await;
+    let json = desk.run(&[&nodes[..], &["-o", "json"]].concat(), "").await;
+    assert_eq!((text.code, json.code), (0, 0), "{}{}", text.err, json.err);
+    insta::assert_snapshot!(format!("{}\n{:#}\n", text.out, json.json()));
+}
