@@ -20,6 +20,7 @@ mod glob;
 mod hosts;
 mod hosts_toml;
 mod keychain;
+mod known;
 mod limits;
 mod location;
 mod lookup;
@@ -39,6 +40,7 @@ mod transport;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
@@ -48,9 +50,10 @@ use self::endpoint::{check_mirrors, upstream_url};
 pub use self::hosts::{Connection, HostSettings, Location, Mirror};
 pub use self::hosts_toml::{HostFiles, load_hosts_folder};
 pub use self::keychain::{Candidate, Keychain, KeychainError};
+use self::known::Known;
 pub use self::limits::Caller;
 use self::lookup::Lookups;
-use self::measure::{CacheResult, Measures};
+use self::measure::CacheResult;
 pub use self::providers::CredentialProviders;
 pub use self::proxy::{Proxies, ProxyError};
 pub use self::registries_conf::load_registries_conf;
@@ -67,7 +70,7 @@ use crate::domain::reference::Reference;
 /// The process must have installed a rustls provider before one is made.
 #[derive(Clone)]
 pub struct Registry {
-    lookups: Arc<Lookups>,
+    lookups: Arc<ArcSwap<Lookups>>,
 }
 
 impl Registry {
@@ -76,44 +79,40 @@ impl Registry {
     /// # Errors
     /// Names the setting that cannot work.
     pub fn new(settings: RegistrySettings) -> Result<Self, RegistryError> {
-        let mut named = HashMap::new();
-        let mut connections = HashMap::new();
-        for (prefix, host) in &settings.hosts {
-            check_mirrors(prefix, host)?;
-            for mirror in &host.mirrors {
-                note_named(&mut named, &mirror.url);
-                note_connection(&mut connections, prefix, &mirror.url, &mirror.connection);
-            }
-            if let Some(name) = host_of(prefix) {
-                let upstream = upstream_url(name, host.scheme())
-                    .ok_or_else(|| RegistryError::Host(prefix.clone()))?;
-                note_named(&mut named, &upstream);
-                note_connection(&mut connections, prefix, &upstream, &host.connection);
-            }
-        }
-        let names = named.keys().map(|host| (host.clone(), label_of(host)));
-        let measures = Measures::new(names.collect());
-        let proxies = settings.proxies.clone();
-        let guard = Guard::new(&settings.egress, named, proxies, measures.clone());
-        let transport = Transport::new(guard, &settings, &connections, measures)?;
-        let of = |(name, host): (&String, &HostSettings)| (name.clone(), host.token_hosts.clone());
-        let token_hosts = settings.hosts.iter().map(of).collect();
-        let lookups = Lookups::new(Wire::new(transport, token_hosts), settings);
+        let known = Known::new(&settings);
+        let lookups = build(settings, known)?;
         Ok(Self {
-            lookups: Arc::new(lookups),
+            lookups: Arc::new(ArcSwap::from_pointee(lookups)),
         })
+    }
+
+    /// Goes on with other settings: look-ups that begin from now on follow them, those under way end as they began.
+    ///
+    /// What is known stays: answers, tokens, hosts that do not answer, and the networks that
+    /// [`Registry::deny_networks`] gave. Failures are forgotten, since the new settings may be their cure. The bounds on
+    /// look-ups and on the cache stay those of the first settings.
+    ///
+    /// # Errors
+    /// Names the setting that cannot work; the former settings then stay.
+    pub async fn reconfigure(&self, settings: RegistrySettings) -> Result<(), RegistryError> {
+        let known = self.lookups.load().known.clone();
+        let lookups = build(settings, known.clone())?;
+        self.lookups.store(Arc::new(lookups));
+        known.cache.forget_failures().await;
+        Ok(())
     }
 
     /// Makes the client's numbers part of a `prometheus_client` registry: requests, durations and open circuits by
     /// registry, what the cache holds and does, and what the egress guard blocked.
     pub fn register_metrics(&self, registry: &mut prometheus_client::registry::Registry) {
-        let levels = Arc::clone(&self.lookups);
-        self.lookups.measures().register(registry, levels);
+        let known = self.lookups.load().known.clone();
+        known.measures.clone().register(registry, Arc::new(known));
     }
 
     /// Replaces the networks that [`EgressPolicy::Cluster`] blocks, as nodes and services come and go.
     pub fn deny_networks(&self, networks: Vec<IpNet>) {
-        self.lookups.deny_networks(networks);
+        let lookups = self.lookups.load();
+        lookups.known.denied.store(Arc::new(networks));
     }
 
     /// What an image offers: everything that a verdict needs, from the cache or from its registry.
@@ -132,20 +131,21 @@ impl Registry {
         deadline: Instant,
     ) -> Result<Arc<Image>, LookupFailure> {
         let caller = caller.into();
-        let key = self.lookups.key(reference, caller.keychain);
-        let kept = self.lookups.kept(&key).await;
-        let measures = self.lookups.measures();
+        let lookups = self.lookups.load_full();
+        let key = lookups.key(reference, caller.keychain)?;
+        let kept = lookups.kept(&key).await;
+        let measures = &lookups.known.measures;
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh()) {
             measures.cache(CacheResult::Hit);
             return kept.outcome.clone();
         }
-        if let Some(image) = self.lookups.revalidating(&key, kept.as_ref(), caller) {
+        if let Some(image) = lookups.revalidating(&key, kept.as_ref(), caller) {
             measures.cache(CacheResult::Stale);
             return Ok(image);
         }
         measures.cache(CacheResult::Miss);
         let older = || kept.and_then(|kept| kept.outcome.ok());
-        let flight = match self.lookups.join(&key, caller, deadline).await {
+        let flight = match lookups.join(&key, caller, deadline).await {
             Ok(flight) => flight,
             Err(failure) => return older().ok_or(failure),
         };
@@ -154,6 +154,34 @@ impl Registry {
             Err(_) => older().ok_or(LookupFailure::Timeout),
         }
     }
+}
+
+/// What follows from the settings, beside what is known.
+fn build(settings: RegistrySettings, known: Known) -> Result<Lookups, RegistryError> {
+    let mut named = HashMap::new();
+    let mut connections = HashMap::new();
+    for (prefix, host) in &settings.hosts {
+        check_mirrors(prefix, host)?;
+        for mirror in &host.mirrors {
+            note_named(&mut named, &mirror.url);
+            note_connection(&mut connections, prefix, &mirror.url, &mirror.connection);
+        }
+        if let Some(name) = host_of(prefix) {
+            let upstream = upstream_url(name, host.scheme())
+                .ok_or_else(|| RegistryError::Host(prefix.clone()))?;
+            note_named(&mut named, &upstream);
+            note_connection(&mut connections, prefix, &upstream, &host.connection);
+        }
+    }
+    let names = named.keys().map(|host| (host.clone(), label_of(host)));
+    let names = names.collect();
+    let guard = Guard::new(&settings.egress, named, settings.proxies.clone(), &known);
+    let transport = Transport::new(guard, &settings, &connections, &known)?;
+    let of = |(name, host): (&String, &HostSettings)| (name.clone(), host.token_hosts.clone());
+    let token_hosts = settings.hosts.iter().map(of).collect();
+    known.measures.set_names(names);
+    let wire = Wire::new(transport, token_hosts, &known);
+    Ok(Lookups::new(wire, settings, known))
 }
 
 /// Adds a URL of the settings to the hosts that the guard lets pass; plain HTTP said once counts.

@@ -153,6 +153,15 @@ impl Cache {
         }
     }
 
+    /// Forgets failures, which other settings may cure.
+    pub(super) async fn forget_failures(&self) {
+        let failed = self.kept.iter().filter(|(_, kept)| kept.outcome.is_err());
+        let failed: Vec<_> = failed.map(|(key, _)| key).collect();
+        for key in failed {
+            self.kept.invalidate(&*key).await;
+        }
+    }
+
     /// About the bytes that the answers take.
     pub(super) fn bytes(&self) -> u64 {
         self.kept.weighted_size()

@@ -8,11 +8,10 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
+use super::known::{Denied, Known};
 use super::measure::{Measures, Rule};
 use super::proxy::{Proxies, is_inside_name};
 use super::settings::EgressPolicy;
@@ -53,7 +52,7 @@ impl Scheme {
 pub(super) struct Guard {
     /// Loopback is the user's own.
     is_cli: bool,
-    denied: ArcSwap<Vec<IpNet>>,
+    denied: Denied,
     named: HashMap<Authority, Scheme>,
     proxies: Proxies,
     measures: Measures,
@@ -69,23 +68,15 @@ impl Guard {
         policy: &EgressPolicy,
         named: HashMap<Authority, Scheme>,
         proxies: Proxies,
-        measures: Measures,
+        known: &Known,
     ) -> Self {
-        let (is_cli, denied) = match policy {
-            EgressPolicy::Cluster { denied } => (false, denied.clone()),
-            EgressPolicy::Cli => (true, Vec::new()),
-        };
         Self {
-            is_cli,
-            denied: ArcSwap::from_pointee(denied),
+            is_cli: matches!(policy, EgressPolicy::Cli),
+            denied: Arc::clone(&known.denied),
             named,
             proxies,
-            measures,
+            measures: known.measures.clone(),
         }
-    }
-
-    pub(super) fn deny_networks(&self, networks: Vec<IpNet>) {
-        self.denied.store(Arc::new(networks));
     }
 
     /// Notes that a rule forbids a request.

@@ -5,15 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tokio::time::{Instant, timeout};
 
-use super::cache::{Cache, Flight, Kept, Key, Outcome, failure_lifetime, is_outage};
-use super::egress::{Authority, Scheme};
+use super::cache::{Flight, Kept, Key, Outcome, failure_lifetime, is_outage};
+use super::egress::Scheme;
 use super::endpoint::Endpoint;
 use super::keychain::{Credential, Keychain, identity_of};
-use super::limits::{Caller, Limits, Turn};
-use super::measure::{Levels, Measures};
+use super::known::Known;
+use super::limits::{Caller, Turn};
 use super::pull::{pull, resolve_tag};
 use super::routes::{Routes, Upstream};
 use super::session::{Session, Wire};
@@ -27,31 +26,18 @@ const PARTIAL_LIFETIME: Duration = Duration::from_secs(10);
 
 pub(super) struct Lookups {
     wire: Wire,
-    cache: Cache,
-    limits: Limits,
+    pub(super) known: Known,
     routes: Routes,
     tag_ttl: Duration,
     tag_stale: Duration,
     pull_timeout: Duration,
 }
 
-impl Levels for Lookups {
-    fn open_circuits(&self) -> Vec<Authority> {
-        self.wire.transport.breakers.out()
-    }
-
-    fn cache_bytes(&self) -> u64 {
-        self.cache.bytes()
-    }
-}
-
 impl Lookups {
-    pub(super) fn new(wire: Wire, settings: RegistrySettings) -> Self {
-        let (cache, limits) = (Cache::new(&settings), Limits::new(&settings));
+    pub(super) fn new(wire: Wire, settings: RegistrySettings, known: Known) -> Self {
         Self {
             wire,
-            cache,
-            limits,
+            known,
             routes: Routes::new(settings.hosts),
             tag_ttl: settings.tag_ttl,
             tag_stale: settings.tag_stale,
@@ -59,29 +45,26 @@ impl Lookups {
         }
     }
 
-    pub(super) fn deny_networks(&self, networks: Vec<IpNet>) {
-        self.wire.transport.guard().deny_networks(networks);
-    }
-
-    pub(super) fn measures(&self) -> &Measures {
-        &self.wire.transport.measures
-    }
-
     /// What the answer for a reference is kept by: every credential that may be tried for it counts.
-    pub(super) fn key(&self, reference: &Reference, keychain: &Keychain) -> Key {
-        let plan = self.routes.plan(reference);
-        let endpoints = plan.iter().flat_map(|plan| plan.endpoints());
-        let credentials: Vec<_> = endpoints
+    /// Fails where nobody may be asked.
+    pub(super) fn key(
+        &self,
+        reference: &Reference,
+        keychain: &Keychain,
+    ) -> Result<Key, LookupFailure> {
+        let plan = self.routes.plan(reference)?;
+        let credentials: Vec<_> = plan
+            .endpoints()
             .flat_map(|endpoint| credentials_at(endpoint, keychain))
             .collect();
-        Key {
+        Ok(Key {
             reference: reference.clone(),
             identity: identity_of(&credentials),
-        }
+        })
     }
 
     pub(super) async fn kept(&self, key: &Key) -> Option<Kept> {
-        self.cache.get(key).await
+        self.known.cache.get(key).await
     }
 
     /// Joins the look-up that is under way, or starts one when it is the caller's turn.
@@ -91,10 +74,10 @@ impl Lookups {
         caller: Caller<'_>,
         deadline: Instant,
     ) -> Result<Flight, LookupFailure> {
-        if let Some(flight) = self.cache.flight(key) {
+        if let Some(flight) = self.known.cache.flight(key) {
             return Ok(flight);
         }
-        let turn = self.limits.turn(caller.namespace, deadline).await?;
+        let turn = self.known.limits.turn(caller.namespace, deadline).await?;
         Ok(self.start(key, caller.keychain, turn))
     }
 
@@ -111,8 +94,8 @@ impl Lookups {
             return None;
         }
         let deadline = Instant::now() + self.pull_timeout;
-        if self.cache.flight(key).is_none()
-            && let Some(turn) = self.limits.turn_now(caller.namespace, deadline)
+        if self.known.cache.flight(key).is_none()
+            && let Some(turn) = self.known.limits.turn_now(caller.namespace, deadline)
         {
             drop(self.start(key, caller.keychain, turn));
         }
@@ -120,7 +103,7 @@ impl Lookups {
     }
 
     fn start(self: &Arc<Self>, key: &Key, keychain: &Keychain, turn: Turn) -> Flight {
-        self.cache.join(key, || {
+        self.known.cache.join(key, || {
             let (this, key, keychain) = (Arc::clone(self), key.clone(), keychain.clone());
             async move { this.load(key, &keychain, &turn).await }
         })
@@ -128,7 +111,7 @@ impl Lookups {
 
     /// Asks the registry and keeps what it says, unless another flight landed since the caller looked.
     async fn load(&self, key: Key, keychain: &Keychain, turn: &Turn) -> Outcome {
-        let kept = self.cache.get(&key).await;
+        let kept = self.known.cache.get(&key).await;
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh()) {
             return kept.outcome.clone();
         }
@@ -154,7 +137,10 @@ impl Lookups {
         };
         let outcome = next.outcome.clone();
         if outcome.is_ok() || !lifetime.is_zero() {
-            self.cache.insert(key, next, turn.namespace.as_ref()).await;
+            self.known
+                .cache
+                .insert(key, next, turn.namespace.as_ref())
+                .await;
         }
         outcome
     }
@@ -171,10 +157,10 @@ impl Lookups {
         } else {
             Kept::fresh_for(Ok(Arc::clone(&image)), PARTIAL_LIFETIME)
         };
-        self.cache.insert(by_digest, kept, namespace).await;
+        self.known.cache.insert(by_digest, kept, namespace).await;
         if is_tag {
             let kept = Kept::fresh_for(Ok(Arc::clone(&image)), self.tag_ttl);
-            self.cache.insert(key, kept, namespace).await;
+            self.known.cache.insert(key, kept, namespace).await;
         }
         Ok(image)
     }
@@ -218,7 +204,11 @@ impl Lookups {
     }
 
     async fn ask_at(&self, endpoint: &Endpoint, query: &Query<'_>) -> Outcome {
-        let _slot = self.limits.at_host(&endpoint.name, query.deadline).await?;
+        let _slot = self
+            .known
+            .limits
+            .at_host(&endpoint.name, query.deadline)
+            .await?;
         let reference = &query.key.reference;
         let credentials = credentials_at(endpoint, query.keychain);
         let session = Session::new(&self.wire, endpoint, credentials);
@@ -257,7 +247,12 @@ impl Lookups {
             reference: query.key.reference.with_digest(digest.clone()),
             identity: query.key.identity,
         };
-        let kept = self.cache.get(&by_digest).await.filter(Kept::is_fresh);
+        let kept = self
+            .known
+            .cache
+            .get(&by_digest)
+            .await
+            .filter(Kept::is_fresh);
         Ok(match kept.and_then(|kept| kept.outcome.ok()) {
             Some(image) => Moved::Not(image),
             None => Moved::To(digest),

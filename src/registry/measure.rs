@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -72,11 +73,14 @@ pub(super) enum Rule {
     User,
 }
 
+/// What hosts are called, which changes with the settings.
+type Names = Arc<ArcSwap<HashMap<Authority, Arc<str>>>>;
+
 /// The numbers of one client; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Measures {
     /// Hosts that may be a label, by what they are named in references.
-    names: Arc<HashMap<Authority, Arc<str>>>,
+    names: Names,
     requests: Family<RequestLabels, Counter>,
     durations: Family<RegistryLabels, Histogram>,
     rate_limits: Family<RegistryLabels, Gauge>,
@@ -99,13 +103,18 @@ impl fmt::Debug for Measures {
 impl Measures {
     pub(super) fn new(names: HashMap<Authority, Arc<str>>) -> Self {
         Self {
-            names: Arc::new(names),
+            names: Arc::new(ArcSwap::from_pointee(names)),
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             rate_limits: Family::default(),
             cache_requests: Family::default(),
             blocked: Family::default(),
         }
+    }
+
+    /// Replaces the hosts that may be a label.
+    pub(super) fn set_names(&self, names: HashMap<Authority, Arc<str>>) {
+        self.names.store(Arc::new(names));
     }
 
     pub(super) fn register(&self, registry: &mut Registry, levels: Arc<dyn Levels>) {
@@ -172,7 +181,7 @@ impl Measures {
         outcome: Result<(StatusCode, &HeaderMap), LookupFailure>,
         time: Duration,
     ) {
-        let registry = name_of(&self.names, host);
+        let registry = name_of(&self.names.load(), host);
         let labels = RequestLabels {
             registry: Arc::clone(&registry),
             method: if method == reqwest::Method::HEAD {
@@ -205,7 +214,7 @@ pub(super) trait Levels: Send + Sync {
 }
 
 struct Scrape {
-    names: Arc<HashMap<Authority, Arc<str>>>,
+    names: Names,
     levels: Arc<dyn Levels>,
 }
 
@@ -221,10 +230,10 @@ impl Collector for Scrape {
         let help = "Bytes of answers kept";
         let metric = encoder.encode_descriptor("cache_bytes", help, None, MetricType::Gauge)?;
         ConstGauge::new(bytes).encode(metric)?;
-        let mut open: HashMap<Arc<str>, i64> =
-            self.names.values().map(|n| (n.clone(), 0)).collect();
+        let names = self.names.load();
+        let mut open: HashMap<Arc<str>, i64> = names.values().map(|n| (n.clone(), 0)).collect();
         for host in self.levels.open_circuits() {
-            *open.entry(name_of(&self.names, &host)).or_default() += 1;
+            *open.entry(name_of(&names, &host)).or_default() += 1;
         }
         let help = "Hosts of a registry that are left alone since they do not answer";
         let name = "registry_circuit_open";

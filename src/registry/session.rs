@@ -16,6 +16,7 @@ use super::challenge::{Challenge, check_realm, pull_scope};
 use super::egress::authority;
 use super::endpoint::Endpoint;
 use super::keychain::Credential;
+use super::known::Known;
 use super::measure::Rule;
 use super::token::{TokenKey, Tokens};
 use super::transport::{Request, Transport, failure_of};
@@ -25,11 +26,25 @@ use crate::domain::lookup::LookupFailure;
 const MAX_CHALLENGES: u64 = 4096;
 const CHALLENGE_LIFETIME: Duration = Duration::from_secs(600);
 
+/// What repositories asked for last.
+#[derive(Clone)]
+pub(super) struct Challenges(moka::sync::Cache<(Url, Box<str>), Challenge>);
+
+impl Challenges {
+    pub(super) fn new() -> Self {
+        let kept = moka::sync::Cache::builder()
+            .max_capacity(MAX_CHALLENGES)
+            .time_to_live(CHALLENGE_LIFETIME)
+            .build();
+        Self(kept)
+    }
+}
+
 /// What all sessions share.
 pub(super) struct Wire {
     pub(super) transport: Arc<Transport>,
-    tokens: Tokens,
-    challenges: moka::sync::Cache<(Url, Box<str>), Challenge>,
+    tokens: Arc<Tokens>,
+    challenges: Challenges,
     /// Further token servers, by the registry's name.
     token_hosts: HashMap<String, Vec<String>>,
 }
@@ -51,15 +66,15 @@ pub(super) struct Call {
 }
 
 impl Wire {
-    pub(super) fn new(transport: Transport, token_hosts: HashMap<String, Vec<String>>) -> Self {
-        let challenges = moka::sync::Cache::builder()
-            .max_capacity(MAX_CHALLENGES)
-            .time_to_live(CHALLENGE_LIFETIME)
-            .build();
+    pub(super) fn new(
+        transport: Transport,
+        token_hosts: HashMap<String, Vec<String>>,
+        known: &Known,
+    ) -> Self {
         Self {
             transport: Arc::new(transport),
-            tokens: Tokens::new(),
-            challenges,
+            tokens: Arc::clone(&known.tokens),
+            challenges: known.challenges.clone(),
             token_hosts,
         }
     }
@@ -85,10 +100,10 @@ impl<'a> Session<'a> {
             self.endpoint.base().clone(),
             self.endpoint.repository.clone(),
         );
-        if let Some(challenge) = self.wire.challenges.get(&key) {
+        if let Some(challenge) = self.wire.challenges.0.get(&key) {
             let answer = self.answer(&challenge, call).await;
             if matches!(answer, Err(LookupFailure::Unauthorized)) {
-                self.wire.challenges.invalidate(&key);
+                self.wire.challenges.0.invalidate(&key);
             }
             return answer;
         }
@@ -100,7 +115,7 @@ impl<'a> Session<'a> {
             return Err(failure_of(answer).await);
         };
         drop(answer);
-        self.wire.challenges.insert(key, challenge.clone());
+        self.wire.challenges.0.insert(key, challenge.clone());
         self.answer(&challenge, call).await
     }
 

@@ -18,6 +18,7 @@ use super::clients::Clients;
 use super::cooldown::Cooldowns;
 use super::egress::{Authority, BlockedAddress, Guard, authority};
 use super::hosts::Connection;
+use super::known::Known;
 use super::measure::{Measures, Rule};
 use super::settings::{RegistryError, RegistrySettings};
 use crate::domain::lookup::LookupFailure;
@@ -32,9 +33,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) struct Transport {
     guard: Arc<Guard>,
-    cooldowns: Cooldowns,
-    pub(super) breakers: Breakers,
-    pub(super) measures: Measures,
+    cooldowns: Arc<Cooldowns>,
+    breakers: Arc<Breakers>,
+    measures: Measures,
     clients: Clients,
 }
 
@@ -52,14 +53,14 @@ impl Transport {
         guard: Guard,
         settings: &RegistrySettings,
         connections: &HashMap<Authority, (String, Connection)>,
-        measures: Measures,
+        known: &Known,
     ) -> Result<Self, RegistryError> {
         let guard = Arc::new(guard);
         Ok(Self {
             clients: Clients::new(&guard, settings, connections)?,
-            cooldowns: Cooldowns::new(),
-            breakers: Breakers::new(),
-            measures,
+            cooldowns: Arc::clone(&known.cooldowns),
+            breakers: Arc::clone(&known.breakers),
+            measures: known.measures.clone(),
             guard,
         })
     }

@@ -2,6 +2,7 @@
 
 mod access;
 mod cached;
+mod changed;
 mod faults;
 mod files;
 mod images;

@@ -1,6 +1,12 @@
 //! Which URLs and addresses the guard lets pass, in every spelling.
 
 use super::*;
+use crate::registry::RegistrySettings;
+
+fn guard(policy: EgressPolicy, named: HashMap<Authority, Scheme>, proxies: Proxies) -> Guard {
+    let settings = RegistrySettings::new(policy);
+    Guard::new(&settings.egress, named, proxies, &Known::new(&settings))
+}
 
 fn cluster() -> Guard {
     let denied = ["10.96.0.0/12", "fd00:10::/32", "192.168.7.3/32"];
@@ -10,12 +16,7 @@ fn cluster() -> Guard {
         (("10.96.0.9".to_owned(), 443), Scheme::Https),
         (("169.254.169.254".to_owned(), 443), Scheme::Https),
     ]);
-    Guard::new(
-        &EgressPolicy::Cluster { denied },
-        named,
-        Proxies::default(),
-        Measures::default(),
-    )
+    guard(EgressPolicy::Cluster { denied }, named, Proxies::default())
 }
 
 fn check(guard: &Guard, url: &str, want: Result<Trust, LookupFailure>) {
@@ -92,12 +93,7 @@ fn odd_spellings_of_blocked_addresses_are_blocked() {
 
 #[test]
 fn the_cli_reaches_loopback_but_no_metadata() {
-    let guard = Guard::new(
-        &EgressPolicy::Cli,
-        HashMap::new(),
-        Proxies::default(),
-        Measures::default(),
-    );
+    let guard = guard(EgressPolicy::Cli, HashMap::new(), Proxies::default());
     for (url, want) in [
         ("http://127.0.0.1:5000/v2/", UNNAMED),
         ("http://localhost:5000/v2/", UNNAMED),
@@ -115,7 +111,8 @@ fn the_cli_reaches_loopback_but_no_metadata() {
 fn the_denied_networks_can_be_replaced() {
     let guard = cluster();
     check(&guard, "https://10.200.0.1/", UNNAMED);
-    guard.deny_networks(vec!["10.200.0.0/16".parse().unwrap()]);
+    let denied = vec!["10.200.0.0/16".parse().unwrap()];
+    guard.denied.store(Arc::new(denied));
     check(&guard, "https://10.200.0.1/", BLOCKED);
     check(&guard, "https://10.96.0.1/", UNNAMED);
 }
