@@ -17,6 +17,7 @@ pub mod policy;
 pub mod reference;
 pub mod rules;
 pub mod runtime;
+pub mod runtime_class;
 pub mod text;
 pub mod verdict;
 pub mod windows;

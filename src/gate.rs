@@ -5,7 +5,7 @@
 
 mod review;
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime};
 
@@ -23,6 +23,7 @@ use crate::domain::message::{Message, describe};
 use crate::domain::pod::{Pod, PodImage, PodSpec};
 use crate::domain::reference::Reference;
 use crate::domain::rules::Rules;
+use crate::domain::runtime_class::RuntimeClasses;
 use crate::domain::verdict::Doubt;
 use crate::domain::workload::WorkloadKind;
 use crate::registry::{Caller, Registry};
@@ -32,8 +33,7 @@ pub struct Gate {
     inventory: RwLock<Inventory>,
     registry: Registry,
     rules: Rules,
-    /// The handler of each RuntimeClass, by its name.
-    runtime_classes: RwLock<HashMap<String, String>>,
+    runtime_classes: RwLock<RuntimeClasses>,
     own_namespace: Option<String>,
     node_age: Option<AgeOf>,
     pull_secrets: Option<PullSecrets>,
@@ -84,8 +84,8 @@ impl Gate {
         self.registry.deny_networks(networks);
     }
 
-    /// Takes the RuntimeClasses that there are now: names and handlers.
-    pub fn set_runtime_classes(&self, classes: HashMap<String, String>) {
+    /// Takes the RuntimeClasses that there are now.
+    pub fn set_runtime_classes(&self, classes: RuntimeClasses) {
         *self
             .runtime_classes
             .write()
@@ -126,12 +126,21 @@ impl Gate {
         caller: Caller<'_>,
         deadline: Instant,
     ) -> Judgement<'a> {
-        let assessment = self.assess(&pod.spec, caller, deadline).await;
+        let assessment = self.assess(&pod.spec, &pod.spec, caller, deadline).await;
         let spared = self.spared(pod, &assessment);
         self.conclude(assessment, spared)
     }
 
-    /// Judges what a workload makes its pods from. The pods of a DaemonSet go to every node that they reach, right
+    /// A pod as the API server admits it, for what has not met it yet: with the scheduling rules of its RuntimeClass.
+    #[must_use]
+    pub fn admitted<'s, 'a>(&self, spec: &'s PodSpec<'a>) -> Cow<'s, PodSpec<'a>> {
+        match self.runtime_classes().get(&*spec.runtime_class_name) {
+            Some(class) => class.admit(spec),
+            None => Cow::Borrowed(spec),
+        }
+    }
+
+    /// Judges what a workload makes its pods from, or a pod that has not met the API server. The pods of a DaemonSet go to every node that they reach, right
     /// and wrong ones, so its template is denied only where it runs on none of them.
     pub async fn judge_template<'a>(
         &self,
@@ -140,30 +149,34 @@ impl Gate {
         caller: Caller<'_>,
         deadline: Instant,
     ) -> Judgement<'a> {
-        let assessment = self.assess(spec, caller, deadline).await;
+        let admitted = self.admitted(spec);
+        let assessment = self.assess(spec, &admitted, caller, deadline).await;
         let runs_nowhere = assessment.outcome() == Outcome::Nowhere;
         let spared = match kind {
             _ if runs_nowhere && self.is_stale() => Some(Softened::StaleNodes),
+            _ if runs_nowhere && !self.knows_runtime_class(spec) => Some(Softened::RuntimeClass),
             WorkloadKind::DaemonSet if !runs_nowhere => Some(Softened::DaemonSet),
             _ => None,
         };
         self.conclude(assessment, spared)
     }
 
+    /// `placed` says where the pod goes, which may be more than `spec` says.
     async fn assess<'a>(
         &self,
         spec: &'a PodSpec<'a>,
+        placed: &PodSpec<'_>,
         caller: Caller<'_>,
         deadline: Instant,
     ) -> Assessment<'a> {
         self.settle();
-        let groups = self.inventory().groups(spec);
+        let groups = self.inventory().groups(placed);
         // Where nobody may land there is nothing to judge, and no registry to bother.
         let any = groups.iter().any(|group| group.candidates > 0);
         let images = if any { spec.images() } else { Vec::new() };
         let images = self.resolve(images, caller, deadline).await;
         let mut assessment = Assessment::new(images, groups, self.handler(spec));
-        self.explain(spec, &mut assessment);
+        self.explain(placed, &mut assessment);
         assessment
     }
 
@@ -206,14 +219,23 @@ impl Gate {
 
     /// What the pod's runtime handler does. A RuntimeClass that is not known counts under its own name.
     fn handler(&self, spec: &PodSpec<'_>) -> Handler {
-        let classes = self
-            .runtime_classes
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let class = &*spec.runtime_class_name;
+        let classes = self.runtime_classes();
+        let name = &*spec.runtime_class_name;
         self.rules
             .handlers
-            .of(classes.get(class).map_or(class, String::as_str))
+            .of(classes.get(name).map_or(name, |class| &class.handler))
+    }
+
+    /// Whether it is known where the pod's RuntimeClass sends it; the API server admits no pod of one that it lacks.
+    fn knows_runtime_class(&self, spec: &PodSpec<'_>) -> bool {
+        let name = &*spec.runtime_class_name;
+        name.is_empty() || self.runtime_classes().contains_key(name)
+    }
+
+    fn runtime_classes(&self) -> RwLockReadGuard<'_, RuntimeClasses> {
+        self.runtime_classes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the operator exempts the image from judgement.

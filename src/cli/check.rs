@@ -30,7 +30,8 @@ use objects::{Object, Objects};
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Pods, Deployments, StatefulSets, DaemonSets, ReplicaSets, ReplicationControllers, Jobs, CronJobs and Lists of them \
-are checked; other objects are passed over.
+are checked; other objects are passed over, but for RuntimeClasses, whose scheduling rules count for the pods that name \
+them.
 
 Examples:
   kubectl get nodes -o yaml > nodes.yaml
@@ -81,14 +82,17 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let registry = Registry::new(args.registries.settings(&settings, EgressPolicy::Cli)?)?;
     let cluster = nodes::load(args.nodes.as_deref()).await?;
     let gate = Gate::new(settings.rules, registry, None);
-    gate.set_runtime_classes(cluster.runtime_classes);
     gate.update(|inventory| {
         if let Some(now) = cluster.now {
             inventory.advance(now);
         }
         inventory.replace_all(cluster.nodes);
     });
-    let report = check(&gate, read(&args.files), Duration::from_secs(args.timeout)).await;
+    let mut objects = read(&args.files);
+    let mut classes = cluster.runtime_classes;
+    classes.extend(objects.runtime_classes.drain());
+    gate.set_runtime_classes(classes);
+    let report = check(&gate, objects, Duration::from_secs(args.timeout)).await;
     for mistake in &report.mistakes {
         logging::complain(&mistake.to_string());
     }
@@ -170,15 +174,17 @@ async fn judge(
     let workload = object.workload()?;
     let deadline = Instant::now() + timeout;
     let pod = &workload.pod;
-    let judgement = match workload.kind {
-        WorkloadKind::Pod => gate.judge(pod, keychain.into(), deadline).await,
-        kind => {
-            gate.judge_template(&pod.spec, kind, keychain.into(), deadline)
-                .await
-        }
+    let judgement = if workload.kind == WorkloadKind::Pod && pod.is_of_daemon_set() {
+        gate.judge(pod, keychain.into(), deadline).await
+    } else {
+        gate.judge_template(&pod.spec, workload.kind, keychain.into(), deadline)
+            .await
     };
     let inventory = gate.inventory();
-    Ok(judged::report(object, &workload, judgement, &inventory))
+    let placed = gate.admitted(&pod.spec);
+    Ok(judged::report(
+        object, &workload, &placed, judgement, &inventory,
+    ))
 }
 
 fn exit(report: &Report) -> Exit {

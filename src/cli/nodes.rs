@@ -1,6 +1,6 @@
 //! `nodes`: the groups of nodes that verdicts are made for. Also how every command that needs nodes comes by them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use crate::cluster::{Freshness, client, nodes, runtime_classes};
 use crate::config::{self, Settings};
 use crate::domain::inventory::NodeRules;
 use crate::domain::node::{Node, NodePlatform, Taint};
+use crate::domain::runtime_class::RuntimeClasses;
 use crate::domain::windows::WindowsVersion;
 use crate::gate::unix_now;
 
@@ -51,8 +52,8 @@ pub(super) struct Unanswered(String);
 /// What decides, of a cluster or a file.
 pub(super) struct Cluster {
     pub(super) nodes: Vec<Node>,
-    /// The handler of each RuntimeClass; a file has none.
-    pub(super) runtime_classes: HashMap<String, String>,
+    /// RuntimeClasses; a file has none.
+    pub(super) runtime_classes: RuntimeClasses,
     /// When this was so, in seconds since 1970; absent for a file, which may be of any time.
     pub(super) now: Option<i64>,
 }
@@ -87,7 +88,7 @@ pub(super) async fn load(file: Option<&Path>) -> anyhow::Result<Cluster> {
     if let Some(path) = file {
         return Ok(Cluster {
             nodes: config::parse_nodes(path, &config::read(path)?)?,
-            runtime_classes: HashMap::new(),
+            runtime_classes: RuntimeClasses::new(),
             now: None,
         });
     }

@@ -128,6 +128,8 @@ pub enum Softened {
     DaemonSet,
     /// The list of nodes is too old to prove anything.
     StaleNodes,
+    /// Nobody knows the RuntimeClass, which may send the pods elsewhere.
+    RuntimeClass,
 }
 
 /// What happens to the pod.

@@ -260,6 +260,19 @@ pub struct LocalObjectReference<'a> {
     pub name: Text<'a>,
 }
 
+impl Toleration<'_> {
+    /// The same, independent of the request.
+    #[must_use]
+    pub fn into_owned(self) -> Toleration<'static> {
+        Toleration {
+            key: self.key.into_owned(),
+            operator: self.operator.into_owned(),
+            value: self.value.into_owned(),
+            effect: self.effect.into_owned(),
+        }
+    }
+}
+
 impl Pod<'_> {
     /// Whether a DaemonSet made the pod.
     #[must_use]

@@ -57,6 +57,12 @@ impl<'a> From<&'a str> for Text<'a> {
     }
 }
 
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Self(Cow::Owned(text))
+    }
+}
+
 impl std::borrow::Borrow<str> for Text<'_> {
     fn borrow(&self) -> &str {
         &self.0
@@ -64,6 +70,12 @@ impl std::borrow::Borrow<str> for Text<'_> {
 }
 
 impl Text<'_> {
+    /// The same text, independent of the request.
+    #[must_use]
+    pub fn into_owned(self) -> Text<'static> {
+        Text(Cow::Owned(self.0.into_owned()))
+    }
+
     /// Whether the text still stands in the request, uncopied.
     #[must_use]
     pub fn is_borrowed(&self) -> bool {

@@ -2,6 +2,7 @@
 
 mod logins;
 mod outputs;
+mod placement;
 mod sarif;
 mod schema;
 mod vectors;

@@ -1,11 +1,11 @@
 //! The gate with a registry on loopback: what an operator's rules make of pods whose nodes cannot run them otherwise.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use platform_gate::domain::pod::Pod;
 use platform_gate::domain::policy::Action;
 use platform_gate::domain::rules::{ImagePattern, Rules};
+use platform_gate::domain::runtime_class::{RuntimeClass, RuntimeClasses};
 use platform_gate::gate::Gate;
 use platform_gate::registry::{EgressPolicy, Keychain, Registry, RegistrySettings};
 use serde_json::json;
@@ -69,8 +69,12 @@ async fn a_runtime_class_stands_for_the_isolation_of_its_handler() {
         ("shared", "runhcs-wcow-process"),
         ("wasm", "spin"),
     ];
-    let classes: HashMap<_, _> = classes
-        .map(|(name, handler)| (name.to_owned(), handler.to_owned()))
+    let class = |handler: &str| RuntimeClass {
+        handler: handler.to_owned(),
+        ..RuntimeClass::default()
+    };
+    let classes: RuntimeClasses = classes
+        .map(|(name, handler)| (name.to_owned(), class(handler)))
         .into();
     world.gate.set_runtime_classes(classes);
     for (class, want) in [

@@ -18,11 +18,12 @@ use crate::report::{Finding, GroupReport, ObjectReport, Standing};
 pub(super) fn report(
     object: &Object,
     workload: &Workload<'_>,
+    placed: &PodSpec<'_>,
     judgement: Judgement<'_>,
     inventory: &Inventory,
 ) -> ObjectReport {
     let findings = findings(object, &judgement);
-    let node_groups = node_groups(&workload.pod.spec, &judgement, inventory);
+    let node_groups = node_groups(placed, &judgement, inventory);
     let undecided = judgement.decision.action != Action::Deny && is_undecided(&judgement);
     let verdict = judgement.decision.action;
     let sentences = judgement.message.warnings.clone();

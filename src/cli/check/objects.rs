@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::located::{Located, Step};
+use crate::domain::runtime_class::{RuntimeClass, RuntimeClasses};
 use crate::domain::workload::{Workload, WorkloadKind};
 use crate::report::Mistake;
 
@@ -23,6 +25,8 @@ pub(super) struct Object {
 #[derive(Default)]
 pub(super) struct Objects {
     pub(super) found: Vec<Object>,
+    /// Where pods of a RuntimeClass go, for those among the objects.
+    pub(super) runtime_classes: RuntimeClasses,
     /// Objects that make no pods.
     pub(super) skipped: usize,
     pub(super) mistakes: Vec<Mistake>,
@@ -68,6 +72,9 @@ impl Objects {
             }
             return;
         }
+        if kind == "RuntimeClass" && api_version.starts_with("node.k8s.io/") {
+            self.add_runtime_class(file, tree);
+        }
         match WorkloadKind::of(&api_version, &kind) {
             None => self.skipped += 1,
             Some(kind) => self.found.push(Object {
@@ -77,6 +84,24 @@ impl Objects {
                 json: tree.to_json(),
                 tree: tree.clone(),
             }),
+        }
+    }
+}
+
+impl Objects {
+    /// Pods of the class, wherever they stand, have its rules; the class itself makes none.
+    fn add_runtime_class(&mut self, file: &Arc<str>, tree: &Located) {
+        let name = tree
+            .get("metadata")
+            .map_or("", |metadata| metadata.text("name"));
+        let json = tree.to_json();
+        let mut track = serde_path_to_error::Track::new();
+        let read = serde_path_to_error::Deserializer::new(&json, &mut track);
+        match RuntimeClass::deserialize(read) {
+            Ok(class) => _ = self.runtime_classes.insert(name.to_owned(), class),
+            Err(error) => self
+                .mistakes
+                .push(mistyped(file, tree, &track.path(), &error)),
         }
     }
 }
@@ -95,14 +120,21 @@ impl Object {
     pub(super) fn workload(&self) -> Result<Workload<'_>, Mistake> {
         let mut track = serde_path_to_error::Track::new();
         let json = serde_path_to_error::Deserializer::new(&self.json, &mut track);
-        self.kind.read(json).map_err(|error| {
-            let path = track.path();
-            Mistake {
-                file: self.file.to_string(),
-                at: Some(self.tree.follow(path.iter().filter_map(step))),
-                message: format!("{path}: {error}"),
-            }
-        })
+        let read = self.kind.read(json);
+        read.map_err(|error| mistyped(&self.file, &self.tree, &track.path(), &error))
+    }
+}
+
+fn mistyped(
+    file: &str,
+    tree: &Located,
+    path: &serde_path_to_error::Path,
+    error: &serde_json::Error,
+) -> Mistake {
+    Mistake {
+        file: file.to_owned(),
+        at: Some(tree.follow(path.iter().filter_map(step))),
+        message: format!("{path}: {error}"),
     }
 }
 
