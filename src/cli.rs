@@ -6,8 +6,11 @@ mod inspect;
 mod logging;
 mod logins;
 mod nodes;
+mod progress;
 mod registry_args;
 mod serve;
+mod suggest;
+mod target;
 
 use std::process::ExitCode;
 
@@ -56,6 +59,7 @@ enum Command {
     Serve(serve::Args),
     Inspect(inspect::Args),
     Check(check::Args),
+    Suggest(suggest::Args),
     Nodes(nodes::Args),
     Demo(demo::Args),
     /// Print a completion script for your shell
@@ -107,6 +111,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
             Command::Serve(args) => serve::run(args).await,
             Command::Inspect(args) => inspect::run(args).await,
             Command::Check(args) => check::run(args).await,
+            Command::Suggest(args) => suggest::run(args).await,
             Command::Nodes(args) => nodes::run(args).await,
             Command::Demo(args) => demo::run(&args).await,
             Command::Completions { .. } => Ok(Exit::Fine),

@@ -34,6 +34,7 @@ mod routes;
 mod session;
 mod settings;
 mod shares;
+mod tags;
 mod token;
 mod transport;
 
@@ -60,6 +61,7 @@ pub use self::registries_conf::load_registries_conf;
 use self::routes::host_of;
 use self::session::Wire;
 pub use self::settings::{EgressPolicy, RegistryError, RegistrySettings};
+pub use self::tags::Tags;
 use self::transport::Transport;
 use crate::domain::image::Image;
 use crate::domain::lookup::LookupFailure;

@@ -4,7 +4,6 @@ mod output;
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +12,14 @@ use futures::StreamExt;
 use tokio::time::Instant;
 
 use super::registry_args::RegistryArgs;
+use super::target::TargetArgs;
 use super::{Exit, logging, logins, nodes};
 use crate::domain::image::Image;
 use crate::domain::lookup::LookupFailure;
 use crate::domain::node::NodePlatform;
 use crate::domain::platform::Platform;
 use crate::domain::reference::Reference;
-use crate::domain::runtime::{Runtime, RuntimeError};
-use crate::domain::verdict::{ImageUse, Isolation, Verdict, judge};
+use crate::domain::verdict::{Verdict, judge};
 use crate::registry::{EgressPolicy, Registry};
 
 /// Print which platforms images offer, and whether they run on given ones
@@ -36,12 +35,8 @@ pub(super) struct Args {
     /// Say whether the image runs there: `os/arch`, `os/arch/variant` or `os/arch:osversion`
     #[arg(long = "platform", value_name = "PLATFORM")]
     platforms: Vec<Platform>,
-    /// The container runtime of those platforms: `containerd`, `containerd@VERSION`, `cri-o` or `docker`
-    #[arg(long, value_name = "RUNTIME", default_value = "containerd")]
-    runtime: RuntimeArg,
-    /// How Windows containers are isolated
-    #[arg(long, value_enum, default_value = "process")]
-    isolation: IsolationArg,
+    #[command(flatten)]
+    target: TargetArgs,
     /// Output format
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
@@ -55,35 +50,10 @@ pub(super) struct Args {
     registries: RegistryArgs,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum IsolationArg {
-    Process,
-    Hyperv,
-    Hostprocess,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     Text,
     Json,
-}
-
-/// A runtime, and how it was asked for.
-#[derive(Debug, Clone)]
-struct RuntimeArg {
-    text: String,
-    rules: Runtime,
-}
-
-impl FromStr for RuntimeArg {
-    type Err = RuntimeError;
-
-    fn from_str(text: &str) -> Result<Self, RuntimeError> {
-        Ok(Self {
-            text: text.to_owned(),
-            rules: text.parse()?,
-        })
-    }
 }
 
 /// Images looked up at once.
@@ -127,7 +97,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         let mut stdout = std::io::stdout().lock();
         match args.output {
             Output::Text => output::write_text(&mut stdout, &inspected)?,
-            Output::Json => output::write_json(&mut stdout, &inspected, &args.runtime.text)?,
+            Output::Json => output::write_json(&mut stdout, &inspected, &args.target.runtime.text)?,
         }
         stdout.flush()?;
     }
@@ -154,19 +124,10 @@ fn parse_references(images: &[String]) -> anyhow::Result<Vec<(String, Reference)
 
 impl Args {
     fn judge(&self, image: String, answer: Result<Arc<Image>, LookupFailure>) -> Inspected {
-        let isolation = match self.isolation {
-            IsolationArg::Process => Isolation::Process,
-            IsolationArg::Hyperv => Isolation::HyperV,
-            IsolationArg::Hostprocess => Isolation::HostProcess,
-        };
-        let usage = ImageUse {
-            isolation,
-            ..ImageUse::default()
-        };
         let judge_on = |platform: &Platform| {
-            let node = NodePlatform::from_platform(platform, Some(self.runtime.rules));
+            let node = self.target.node(platform);
             let verdict = match &answer {
-                Ok(image) => judge(&node, usage, &image.content),
+                Ok(image) => judge(&node, self.target.usage(), &image.content),
                 Err(failure) => Verdict::Unknown(crate::domain::verdict::Doubt::Lookup(*failure)),
             };
             Match {

@@ -36,6 +36,8 @@ pub(super) struct Endpoint {
 pub(super) enum Content {
     Manifest,
     Blob,
+    /// The only version of it is `list`.
+    Tags,
 }
 
 impl Endpoint {
@@ -87,6 +89,7 @@ impl Endpoint {
         let kind = match content {
             Content::Manifest => "manifests",
             Content::Blob => "blobs",
+            Content::Tags => "tags",
         };
         let mut url = self.base.clone();
         url.set_path(&format!(

@@ -25,9 +25,9 @@ use crate::domain::reference::Reference;
 const PARTIAL_LIFETIME: Duration = Duration::from_secs(10);
 
 pub(super) struct Lookups {
-    wire: Wire,
+    pub(super) wire: Wire,
     pub(super) known: Known,
-    routes: Routes,
+    pub(super) routes: Routes,
     tag_ttl: Duration,
     tag_stale: Duration,
     pull_timeout: Duration,
@@ -260,7 +260,7 @@ impl Lookups {
     }
 }
 
-fn credentials_at(endpoint: &Endpoint, keychain: &Keychain) -> Vec<Arc<Credential>> {
+pub(super) fn credentials_at(endpoint: &Endpoint, keychain: &Keychain) -> Vec<Arc<Credential>> {
     keychain.matching(&format!("{}/{}", endpoint.name, endpoint.repository))
 }
 

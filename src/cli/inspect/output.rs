@@ -5,6 +5,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::{Inspected, Match};
+use crate::cli::target::written;
 use crate::domain::decision::ResolvedImage;
 use crate::domain::image::{EntryContent, Image, ImageContent};
 use crate::domain::message::explain_on;
@@ -169,8 +170,10 @@ pub(super) fn write_json(
         }),
         matches: matches.collect(),
     };
-    serde_json::to_writer(&mut *out, &json)?;
-    writeln!(out)
+    // In one piece: a reader never sees half a line.
+    let mut line = serde_json::to_vec(&json)?;
+    line.push(b'\n');
+    out.write_all(&line)
 }
 
 /// Every entry of an index in its order, attestations too, so that positions are the manifest's; the config's
@@ -215,16 +218,4 @@ fn platform_json<'a>(platform: Option<&'a Platform>, digest: &'a str) -> Platfor
         os_features: &platform.os_features,
         digest,
     }
-}
-
-/// A platform as the user wrote it, in our own spelling.
-fn written(platform: &Platform) -> String {
-    let mut text = format!("{}/{}", platform.os, platform.architecture);
-    if let Some(variant) = &platform.variant {
-        text = format!("{text}/{variant}");
-    }
-    if let Some(version) = &platform.os_version {
-        text = format!("{text}:{version}");
-    }
-    text
 }
