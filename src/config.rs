@@ -1,10 +1,11 @@
 //! Settings: from the YAML that an operator writes to values that cannot be wrong. All mistakes are reported at once.
 //!
-//! Leaves out flags and environment variables, which are `cli`'s, and reading the file anew while running.
+//! Leaves out flags and environment variables, which are `cli`'s, and who obeys settings that have changed.
 
 mod nodes;
 mod nodes_file;
 mod raw;
+mod reload;
 #[cfg(test)]
 mod tests;
 
@@ -20,9 +21,10 @@ use crate::domain::verdict::finding_codes;
 use crate::registry::{Connection, HostSettings};
 
 pub use nodes_file::parse_nodes;
+pub use reload::Reload;
 
 /// Valid settings.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
     /// What decides.
     pub rules: Rules,
@@ -77,6 +79,14 @@ pub enum ConfigError {
 }
 
 impl Settings {
+    /// Reads a settings file if there is one; else everything is as by default.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn load_or_default(path: Option<&Path>) -> Result<Self, ConfigError> {
+        path.map_or_else(|| Ok(Self::default()), Self::load)
+    }
+
     /// Reads a settings file, and the CA files that it names.
     ///
     /// # Errors

@@ -6,9 +6,11 @@
 mod review;
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use futures::future::join_all;
 use ipnet::IpNet;
 use tokio::time::Instant;
@@ -32,11 +34,13 @@ use crate::registry::{Caller, Registry};
 pub struct Gate {
     inventory: RwLock<Inventory>,
     registry: Registry,
-    rules: Rules,
+    /// Replaced as a whole; a review keeps to those that it began with.
+    rules: ArcSwap<Rules>,
     runtime_classes: RwLock<RuntimeClasses>,
     own_namespace: Option<String>,
     node_age: Option<AgeOf>,
     pull_secrets: Option<PullSecrets>,
+    reads_pull_secrets: AtomicBool,
 }
 
 /// How long ago the nodes were last heard of; `None` is never.
@@ -45,6 +49,15 @@ type AgeOf = Box<dyn Fn() -> Option<Duration> + Send + Sync>;
 /// Watches end after 200 s at the latest, and an idle cluster's kubelets report every 5 minutes: a longer silence means
 /// that nodes may have come and gone unseen (OPERATIONS V10).
 const STALE_AFTER: Duration = Duration::from_secs(300);
+
+/// On what terms a pod is judged.
+#[derive(Clone, Copy)]
+struct Terms<'t> {
+    /// The rules as its review found them.
+    rules: &'t Rules,
+    caller: Caller<'t>,
+    deadline: Instant,
+}
 
 /// What is known of a pod, what is done about it, and in which words.
 #[derive(Debug, Clone)]
@@ -64,19 +77,34 @@ impl Gate {
         Self {
             inventory: RwLock::new(Inventory::new(rules.nodes.clone())),
             registry,
-            rules,
+            rules: ArcSwap::from_pointee(rules),
             runtime_classes: RwLock::default(),
             own_namespace,
             node_age: None,
             pull_secrets: None,
+            reads_pull_secrets: AtomicBool::new(false),
         }
     }
 
-    /// Lets pods' own pull secrets be read, so that private images are judged.
+    /// Where pods' own pull secrets are; whether they are read is said by [`Gate::read_pull_secrets`].
     #[must_use]
     pub fn with_pull_secrets(mut self, pull_secrets: PullSecrets) -> Self {
         self.pull_secrets = Some(pull_secrets);
         self
+    }
+
+    /// Lets pods' own pull secrets be read or not, so that private images are judged.
+    pub fn read_pull_secrets(&self, reads: bool) {
+        self.reads_pull_secrets.store(reads, Ordering::Relaxed);
+    }
+
+    /// Takes other rules, for the reviews that begin from now on; the nodes held are seen by them.
+    pub fn set_rules(&self, rules: Rules) {
+        let nodes = rules.nodes.clone();
+        let before = self.rules.swap(Arc::new(rules));
+        if before.nodes != nodes {
+            self.update(|inventory| inventory.set_rules(nodes));
+        }
     }
 
     /// Replaces the networks that no look-up may reach.
@@ -126,9 +154,20 @@ impl Gate {
         caller: Caller<'_>,
         deadline: Instant,
     ) -> Judgement<'a> {
-        let assessment = self.assess(&pod.spec, &pod.spec, caller, deadline).await;
-        let spared = self.spared(pod, &assessment);
-        self.conclude(assessment, spared)
+        let rules = self.rules.load_full();
+        let assessment = self
+            .assess(
+                &pod.spec,
+                &pod.spec,
+                Terms {
+                    rules: &rules,
+                    caller,
+                    deadline,
+                },
+            )
+            .await;
+        let spared = self.spared(&rules, pod, &assessment);
+        conclude(&rules, assessment, spared)
     }
 
     /// A pod as the API server admits it, for what has not met it yet: with the scheduling rules of its RuntimeClass.
@@ -149,8 +188,19 @@ impl Gate {
         caller: Caller<'_>,
         deadline: Instant,
     ) -> Judgement<'a> {
+        let rules = self.rules.load_full();
         let admitted = self.admitted(spec);
-        let assessment = self.assess(spec, &admitted, caller, deadline).await;
+        let assessment = self
+            .assess(
+                spec,
+                &admitted,
+                Terms {
+                    rules: &rules,
+                    caller,
+                    deadline,
+                },
+            )
+            .await;
         let runs_nowhere = assessment.outcome() == Outcome::Nowhere;
         let spared = match kind {
             _ if runs_nowhere && self.is_stale() => Some(Softened::StaleNodes),
@@ -158,7 +208,7 @@ impl Gate {
             WorkloadKind::DaemonSet if !runs_nowhere => Some(Softened::DaemonSet),
             _ => None,
         };
-        self.conclude(assessment, spared)
+        conclude(&rules, assessment, spared)
     }
 
     /// `placed` says where the pod goes, which may be more than `spec` says.
@@ -166,28 +216,17 @@ impl Gate {
         &self,
         spec: &'a PodSpec<'a>,
         placed: &PodSpec<'_>,
-        caller: Caller<'_>,
-        deadline: Instant,
+        terms: Terms<'_>,
     ) -> Assessment<'a> {
         self.settle();
         let groups = self.inventory().groups(placed);
         // Where nobody may land there is nothing to judge, and no registry to bother.
         let any = groups.iter().any(|group| group.candidates > 0);
         let images = if any { spec.images() } else { Vec::new() };
-        let images = self.resolve(images, caller, deadline).await;
-        let mut assessment = Assessment::new(images, groups, self.handler(spec));
+        let images = self.resolve(images, terms).await;
+        let mut assessment = Assessment::new(images, groups, self.handler(terms.rules, spec));
         self.explain(placed, &mut assessment);
         assessment
-    }
-
-    fn conclude<'a>(&self, assessment: Assessment<'a>, spared: Option<Softened>) -> Judgement<'a> {
-        let decision = decide(&self.rules.policy, &assessment, spared);
-        let message = describe(&assessment, &decision);
-        Judgement {
-            assessment,
-            decision,
-            message,
-        }
     }
 
     /// Lets young nodes grow up whose time has come.
@@ -218,10 +257,10 @@ impl Gate {
     }
 
     /// What the pod's runtime handler does. A RuntimeClass that is not known counts under its own name.
-    fn handler(&self, spec: &PodSpec<'_>) -> Handler {
+    fn handler(&self, rules: &Rules, spec: &PodSpec<'_>) -> Handler {
         let classes = self.runtime_classes();
         let name = &*spec.runtime_class_name;
-        self.rules
+        rules
             .handlers
             .of(classes.get(name).map_or(name, |class| &class.handler))
     }
@@ -238,36 +277,26 @@ impl Gate {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the operator exempts the image from judgement.
-    fn is_exempt(&self, image: &str) -> bool {
-        let patterns = &self.rules.exempt_images;
-        !patterns.is_empty()
-            && Reference::parse(image)
-                .is_ok_and(|image| patterns.iter().any(|pattern| pattern.is_for(&image)))
-    }
-
     /// Asks the registries for all images at once.
     async fn resolve<'a>(
         &self,
         images: Vec<PodImage<'a>>,
-        caller: Caller<'_>,
-        deadline: Instant,
+        terms: Terms<'_>,
     ) -> Vec<ResolvedImage<'a>> {
         let resolve = |image: PodImage<'a>| async move {
-            let answer = self.resolve_image(&image, caller, deadline).await;
+            let answer = self.resolve_image(&image, terms).await;
             ResolvedImage { image, answer }
         };
         let judged = images
             .into_iter()
-            .filter(|image| !self.is_exempt(image.image));
+            .filter(|image| !is_exempt(terms.rules, image.image));
         join_all(judged.map(resolve)).await
     }
 
     async fn resolve_image(
         &self,
         image: &PodImage<'_>,
-        caller: Caller<'_>,
-        deadline: Instant,
+        terms: Terms<'_>,
     ) -> Result<Arc<crate::domain::image::Image>, Doubt> {
         if image.never_pulled {
             return Err(Doubt::PullNever);
@@ -276,13 +305,18 @@ impl Gate {
             return Err(Doubt::Lookup(LookupFailure::InvalidReference));
         };
         self.registry
-            .fetch_image(&reference, caller, deadline)
+            .fetch_image(&reference, terms.caller, terms.deadline)
             .await
             .map_err(Doubt::Lookup)
     }
 
     /// Why the pod must not be denied, whatever is found.
-    fn spared(&self, pod: &Pod<'_>, assessment: &Assessment<'_>) -> Option<Softened> {
+    fn spared(
+        &self,
+        rules: &Rules,
+        pod: &Pod<'_>,
+        assessment: &Assessment<'_>,
+    ) -> Option<Softened> {
         if assessment.outcome() != Outcome::Nowhere {
             return None;
         }
@@ -291,8 +325,8 @@ impl Gate {
         }
         // A DaemonSet's controller stops its whole batch when one pod is refused, and starves the nodes that could run
         // theirs. So such a pod is denied only where its siblings could run nowhere either.
-        let siblings_run =
-            pod.is_of_daemon_set() && !self.runs_nowhere(&pod.spec.without_node_name(), assessment);
+        let siblings_run = pod.is_of_daemon_set()
+            && !self.runs_nowhere(rules, &pod.spec.without_node_name(), assessment);
         siblings_run.then_some(Softened::DaemonSet)
     }
 
@@ -303,11 +337,34 @@ impl Gate {
             .is_some_and(|age| age().is_none_or(|age| age > STALE_AFTER))
     }
 
-    fn runs_nowhere(&self, spec: &PodSpec<'_>, assessment: &Assessment<'_>) -> bool {
+    fn runs_nowhere(&self, rules: &Rules, spec: &PodSpec<'_>, assessment: &Assessment<'_>) -> bool {
         let groups: Vec<NodeGroup> = self.inventory().groups(spec);
-        let siblings = Assessment::new(assessment.images.clone(), groups, self.handler(spec));
+        let siblings =
+            Assessment::new(assessment.images.clone(), groups, self.handler(rules, spec));
         siblings.outcome() == Outcome::Nowhere
     }
+}
+
+fn conclude<'a>(
+    rules: &Rules,
+    assessment: Assessment<'a>,
+    spared: Option<Softened>,
+) -> Judgement<'a> {
+    let decision = decide(&rules.policy, &assessment, spared);
+    let message = describe(&assessment, &decision);
+    Judgement {
+        assessment,
+        decision,
+        message,
+    }
+}
+
+/// Whether the operator exempts the image from judgement.
+fn is_exempt(rules: &Rules, image: &str) -> bool {
+    let patterns = &rules.exempt_images;
+    !patterns.is_empty()
+        && Reference::parse(image)
+            .is_ok_and(|image| patterns.iter().any(|pattern| pattern.is_for(&image)))
 }
 
 /// Seconds since 1970, by the wall clock: nodes say when they were made.

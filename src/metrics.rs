@@ -32,6 +32,8 @@ pub struct Metrics {
     node_cache_age: Gauge64,
     node_age: OnceLock<AgeOf>,
     certificate_expiry: Gauge,
+    settings_are_good: Gauge,
+    settings_taken: Gauge,
 }
 
 /// What a review was counted under. Values are literals, so that their number is bounded.
@@ -67,6 +69,8 @@ impl Default for Metrics {
             node_cache_age: Gauge64::default(),
             node_age: OnceLock::new(),
             certificate_expiry: Gauge::default(),
+            settings_are_good: Gauge::default(),
+            settings_taken: Gauge::default(),
             registry: Registry::default(),
         };
         metrics.register(&mut registry);
@@ -108,6 +112,16 @@ impl Metrics {
             "certificate_expiry_timestamp_seconds",
             "When the serving certificate expires, in seconds since 1970",
             self.certificate_expiry.clone(),
+        );
+        registry.register(
+            "config_reload_success",
+            "Whether the settings file as it was last read is in force; 0 while a bad one is refused",
+            self.settings_are_good.clone(),
+        );
+        registry.register(
+            "config_last_reload_success_timestamp_seconds",
+            "When the settings in force were read, in seconds since 1970",
+            self.settings_taken.clone(),
         );
         let build = BuildLabels {
             version: env!("CARGO_PKG_VERSION"),
@@ -156,11 +170,18 @@ impl Metrics {
 
     /// Notes the end of the serving certificate's validity.
     pub fn set_certificate_expiry(&self, at: SystemTime) {
-        let seconds = at
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        self.certificate_expiry
-            .set(i64::try_from(seconds).unwrap_or(i64::MAX));
+        self.certificate_expiry.set(unix_seconds(at));
+    }
+
+    /// Notes that the settings read at that time are in force.
+    pub fn settings_taken(&self, at: SystemTime) {
+        self.settings_are_good.set(1);
+        self.settings_taken.set(unix_seconds(at));
+    }
+
+    /// Notes that the settings file cannot be used as it is now.
+    pub fn settings_refused(&self) {
+        self.settings_are_good.set(0);
     }
 
     /// The metrics as OpenMetrics text.
@@ -197,6 +218,13 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
+fn unix_seconds(at: SystemTime) -> i64 {
+    let seconds = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}
+
 const ARCHITECTURES: &[&str] = &[
     "amd64", "arm64", "arm", "386", "ppc64le", "s390x", "riscv64", "loong64", "mips64le",
 ];
@@ -229,8 +257,11 @@ mod tests {
         ]);
         metrics.read_node_age_from(|| Some(Duration::from_millis(1500)));
         metrics.set_certificate_expiry(SystemTime::UNIX_EPOCH + Duration::from_secs(7));
+        metrics.settings_taken(SystemTime::UNIX_EPOCH + Duration::from_secs(9));
         let text = metrics.to_text();
         for line in [
+            "platform_gate_config_reload_success 1",
+            "platform_gate_config_last_reload_success_timestamp_seconds 9",
             r#"platform_gate_admission_requests_total{operation="create",decision="deny",reason="os-mismatch"} 1"#,
             "platform_gate_admission_duration_seconds_count 1",
             r#"platform_gate_admission_duration_seconds_bucket{le="10.0"} 1"#,

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::registry_args::RegistryArgs;
 use super::{Exit, logging, logins, nodes};
+use crate::config::Settings;
 use crate::domain::policy::Action;
 use crate::domain::workload::WorkloadKind;
 use crate::gate::Gate;
@@ -78,7 +79,7 @@ const AT_ONCE: usize = 16;
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     logging::start(nodes::LOG_FILTER);
-    let settings = nodes::load_settings(args.config.as_deref())?;
+    let settings = Settings::load_or_default(args.config.as_deref())?;
     let registry = Registry::new(args.registries.settings(&settings, EgressPolicy::Cli)?)?;
     let cluster = nodes::load(args.nodes.as_deref()).await?;
     let gate = Gate::new(settings.rules, registry, None);

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use super::registry_args::RegistryArgs;
 use super::target::TargetArgs;
-use super::{Exit, logging, logins, nodes};
+use super::{Exit, logging, logins};
+use crate::config::Settings;
 use crate::domain::image::Image;
 use crate::domain::lookup::LookupFailure;
 use crate::domain::node::NodePlatform;
@@ -75,7 +76,7 @@ struct Match {
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     logging::start("warn");
-    let settings = nodes::load_settings(args.registry_config.as_deref())?;
+    let settings = Settings::load_or_default(args.registry_config.as_deref())?;
     let registry = Registry::new(args.registries.settings(&settings, EgressPolicy::Cli)?)?;
     let references = parse_references(&args.images)?;
     let keychain = logins::keychain(args.images.iter().map(String::as_str)).await;

@@ -63,7 +63,7 @@ pub(super) const LOG_FILTER: &str = "warn,kube_client=off";
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     logging::start(LOG_FILTER);
-    let settings = load_settings(args.config.as_deref())?;
+    let settings = Settings::load_or_default(args.config.as_deref())?;
     let cluster = load(args.nodes.as_deref()).await?;
     let groups = group(&cluster.nodes, &settings.rules.nodes);
     let mut stdout = std::io::stdout().lock();
@@ -75,12 +75,6 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Fine)
-}
-
-/// The webhook's settings, or the defaults.
-pub(super) fn load_settings(file: Option<&Path>) -> anyhow::Result<Settings> {
-    let settings = file.map(Settings::load).transpose()?;
-    Ok(settings.unwrap_or_default())
 }
 
 /// The nodes of a file, or of the kubeconfig's cluster.

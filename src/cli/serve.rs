@@ -1,8 +1,10 @@
 //! `serve`: the webhook itself, on a cluster or, with `--nodes`, without one.
 
+mod reload;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -22,12 +24,11 @@ use crate::gate::{Gate, unix_now};
 use crate::metrics::Metrics;
 use crate::registry::{EgressPolicy, Registry};
 use crate::webhook::{Options, Server, Shared};
-use ipnet::IpNet;
 
 /// Run the admission webhook
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
-  platform-gate serve --config /etc/platform-gate/config.yaml
+  platform-gate serve --config /etc/platform-gate/settings/config.yaml
   kubectl get nodes -o yaml > nodes.yaml && platform-gate serve --nodes nodes.yaml --listen 127.0.0.1:8443")]
 pub(super) struct Args {
     /// Settings file (YAML)
@@ -49,6 +50,9 @@ pub(super) struct Args {
     registries: RegistryArgs,
 }
 
+/// What look-ups must not reach, as nodes and settings change.
+type SharedNetworks = Arc<Mutex<Networks>>;
+
 /// The namespace that the pod runs in, set by the chart.
 const NAMESPACE_VARIABLE: &str = "POD_NAMESPACE";
 
@@ -56,35 +60,39 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     logging::start(
         "info,kube_client=error,kube_runtime=warn,reqwest=off,hyper=off,hyper_util=off,h2=off,rustls=error",
     );
-    let settings = args
-        .config
-        .as_deref()
-        .map(Settings::load)
-        .transpose()?
-        .unwrap_or_default();
-    let options = Options {
-        listen: args.listen,
-        metrics_listen: args.metrics_listen,
-        drain_delay: Duration::from_secs(args.drain_delay),
-        ..Options::default()
-    };
-    let server = Server::bind(options).await?;
+    let settings = Settings::load_or_default(args.config.as_deref())?;
+    let server = Server::bind(options(&args)).await?;
     let addresses = server.addresses();
     let egress = match &args.nodes {
         Some(_) => EgressPolicy::Cli,
         None => EgressPolicy::Cluster { denied: Vec::new() },
     };
-    let registry = Registry::new(args.registries.settings(&settings, egress)?)?;
+    let registry = Registry::new(args.registries.settings(&settings, egress.clone())?)?;
     let mut metrics = Metrics::default();
     registry.register_metrics(metrics.registry_mut());
     let shared = Shared {
         metrics: Arc::new(metrics),
         ..Shared::default()
     };
+    let networks = SharedNetworks::default();
+    lock(&networks).set_blocked(settings.blocked_networks.clone());
     let gate = match &args.nodes {
-        Some(path) => without_cluster(path, registry, &args, &settings, &shared)?,
-        None => on_cluster(registry, &settings, &shared).await?,
+        Some(path) => without_cluster(path, registry.clone(), &args, &settings, &shared)?,
+        None => on_cluster(registry.clone(), &settings, &networks, &shared).await?,
     };
+    gate.deny_networks(lock(&networks).all());
+    shared.metrics.settings_taken(std::time::SystemTime::now());
+    if let Some(path) = args.config {
+        let obeying = reload::Obeying {
+            gate: Arc::clone(&gate),
+            registry,
+            flags: args.registries,
+            egress,
+            networks,
+            metrics: Arc::clone(&shared.metrics),
+        };
+        tokio::spawn(obeying.watch(config::Reload::new(path, settings)));
+    }
     tracing::info!(webhook = %addresses.webhook, metrics = %addresses.health, "listening");
     let metrics = Arc::clone(&shared.metrics);
     let review = move |body: axum::body::Bytes, deadline: crate::webhook::Deadline| {
@@ -93,6 +101,15 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     };
     server.run(review, shared, stop_signal()?).await?;
     Ok(Exit::Fine)
+}
+
+fn options(args: &Args) -> Options {
+    Options {
+        listen: args.listen,
+        metrics_listen: args.metrics_listen,
+        drain_delay: Duration::from_secs(args.drain_delay),
+        ..Options::default()
+    }
 }
 
 /// Nodes from a file, a certificate of our own for this machine's names.
@@ -124,6 +141,7 @@ fn without_cluster(
 async fn on_cluster(
     registry: Registry,
     settings: &Settings,
+    networks: &SharedNetworks,
     shared: &Shared,
 ) -> anyhow::Result<Arc<Gate>> {
     let namespace = std::env::var(NAMESPACE_VARIABLE).ok();
@@ -134,20 +152,14 @@ async fn on_cluster(
     let freshness = Freshness::default();
     let client = client::connect(&freshness).await?;
     let age = freshness.clone();
-    let mut gate =
-        Gate::new(settings.rules.clone(), registry, namespace).with_node_age(move || age.age());
-    if settings.pull_secrets {
-        gate = gate.with_pull_secrets(PullSecrets::new(client.clone()));
-    }
+    let gate = Gate::new(settings.rules.clone(), registry, namespace)
+        .with_node_age(move || age.age())
+        .with_pull_secrets(PullSecrets::new(client.clone()));
+    gate.read_pull_secrets(settings.pull_secrets);
     let gate = Arc::new(gate);
     shared.metrics.read_node_age_from(move || freshness.age());
     keep_certificate(client.clone(), kept, shared);
-    watch_nodes(
-        client.clone(),
-        &gate,
-        shared,
-        settings.blocked_networks.clone(),
-    );
+    watch_nodes(client.clone(), &gate, shared, networks);
     watch_runtime_classes(client, &gate);
     Ok(gate)
 }
@@ -187,19 +199,17 @@ fn keep_certificate(client: kube::Client, settings: certificate::Settings, share
 }
 
 /// Keeps the inventory, and the networks that look-ups must not reach.
-fn watch_nodes(client: kube::Client, gate: &Arc<Gate>, shared: &Shared, blocked: Vec<IpNet>) {
-    let (gate, shared) = (Arc::clone(gate), shared.clone());
+fn watch_nodes(client: kube::Client, gate: &Arc<Gate>, shared: &Shared, networks: &SharedNetworks) {
+    let (gate, shared, networks) = (Arc::clone(gate), shared.clone(), Arc::clone(networks));
     shared.readiness.lost("nodes");
     tokio::spawn(async move {
         let own = std::env::var("KUBERNETES_SERVICE_HOST")
             .ok()
             .and_then(|address| address.parse().ok());
         let services = networks::service_networks(client.clone(), own).await;
-        let mut networks = Networks::new(services.into_iter().chain(blocked).collect());
+        lock(&networks).set_services(services);
         let on_event = move |event: NodeEvent| {
-            if take_networks(&mut networks, &event) {
-                gate.deny_networks(networks.all());
-            }
+            take_networks(&gate, &mut lock(&networks), &event);
             gate.update(|inventory| take_node(inventory, event));
             shared.metrics.set_nodes(gate.inventory().counts());
             shared.readiness.met("nodes");
@@ -208,15 +218,23 @@ fn watch_nodes(client: kube::Client, gate: &Arc<Gate>, shared: &Shared, blocked:
     });
 }
 
-fn take_networks(networks: &mut Networks, event: &NodeEvent) -> bool {
-    match event {
+fn take_networks(gate: &Gate, networks: &mut Networks, event: &NodeEvent) {
+    let changed = match event {
         NodeEvent::Restarted(nodes) => {
             networks.replace_all(nodes);
             true
         }
         NodeEvent::Applied(node) => networks.apply(node),
         NodeEvent::Deleted(name) => networks.remove(name),
+    };
+    if changed {
+        gate.deny_networks(networks.all());
     }
+}
+
+fn lock(networks: &Mutex<Networks>) -> std::sync::MutexGuard<'_, Networks> {
+    // Each change leaves them whole even if a holder panicked.
+    networks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn take_node(inventory: &mut Inventory, event: NodeEvent) {

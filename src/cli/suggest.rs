@@ -16,7 +16,8 @@ use self::nearness::{distance, is_of_a_digest};
 use super::progress::Progress;
 use super::registry_args::RegistryArgs;
 use super::target::{TargetArgs, written};
-use super::{Exit, logging, logins, nodes};
+use super::{Exit, logging, logins};
+use crate::config::Settings;
 use crate::domain::image::{Image, ImageContent};
 use crate::domain::lookup::LookupFailure;
 use crate::domain::node::NodePlatform;
@@ -113,7 +114,7 @@ struct Counts {
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     logging::start("warn");
-    let settings = nodes::load_settings(args.registry_config.as_deref())?;
+    let settings = Settings::load_or_default(args.registry_config.as_deref())?;
     let registry = Registry::new(args.registries.settings(&settings, EgressPolicy::Cli)?)?;
     let reference = Reference::parse(&args.image)?;
     let keychain = logins::keychain([args.image.as_str()]).await;

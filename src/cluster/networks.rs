@@ -17,17 +17,19 @@ use crate::domain::node::Node;
 #[derive(Debug, Default)]
 pub struct Networks {
     services: Vec<IpNet>,
+    blocked: Vec<IpNet>,
     nodes: HashMap<String, Vec<IpNet>>,
 }
 
 impl Networks {
-    /// Networks of Services to begin with.
-    #[must_use]
-    pub fn new(services: Vec<IpNet>) -> Self {
-        Self {
-            services,
-            nodes: HashMap::new(),
-        }
+    /// Takes the networks of Services.
+    pub fn set_services(&mut self, services: Vec<IpNet>) {
+        self.services = services;
+    }
+
+    /// Takes the networks that the settings name.
+    pub fn set_blocked(&mut self, blocked: Vec<IpNet>) {
+        self.blocked = blocked;
     }
 
     /// Forgets all nodes and takes these.
@@ -55,7 +57,8 @@ impl Networks {
     #[must_use]
     pub fn all(&self) -> Vec<IpNet> {
         let nodes = self.nodes.values().flatten();
-        IpNet::aggregate(&self.services.iter().chain(nodes).copied().collect())
+        let told = self.services.iter().chain(&self.blocked).chain(nodes);
+        IpNet::aggregate(&told.copied().collect())
     }
 }
 
@@ -107,7 +110,8 @@ mod tests {
 
     #[test]
     fn networks_follow_the_nodes() {
-        let mut networks = Networks::new(vec!["10.96.0.0/16".parse().unwrap()]);
+        let mut networks = Networks::default();
+        networks.set_services(vec!["10.96.0.0/16".parse().unwrap()]);
         let text = |networks: &Networks| {
             networks
                 .all()
@@ -129,5 +133,10 @@ mod tests {
         );
         assert!(networks.remove("a") && !networks.remove("a"));
         assert_eq!(text(&networks), "10.88.1.0/24 10.96.0.0/16 fd00::7/128");
+        networks.set_blocked(vec!["10.0.0.0/24".parse().unwrap()]);
+        assert_eq!(
+            text(&networks),
+            "10.0.0.0/24 10.88.1.0/24 10.96.0.0/16 fd00::7/128"
+        );
     }
 }

@@ -129,6 +129,17 @@ impl Inventory {
         nodes.into_iter().for_each(|node| self.apply(node));
     }
 
+    /// Takes other rules: every node is seen anew, and the pools are those of the rules.
+    pub fn set_rules(&mut self, rules: NodeRules) {
+        let pools = self.platforms.iter().filter(|group| group.are_pools);
+        for id in pools.flat_map(|group| &group.nodes) {
+            self.slots[id as usize] = None;
+        }
+        let slots = std::mem::take(&mut self.slots);
+        self.rules = rules;
+        self.replace_all(slots.into_iter().flatten().map(|slot| slot.node).collect());
+    }
+
     /// How many nodes and declared pools there are.
     #[must_use]
     pub fn len(&self) -> u64 {

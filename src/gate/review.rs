@@ -1,5 +1,7 @@
 //! One review: from the API server's bytes to our answer's, and the reviews that need no judgement.
 
+use std::sync::atomic::Ordering;
+
 use crate::admission::{
     AdmissionRequest, Answer, Cause, Operation, ReviewError, parse_review, write_response,
 };
@@ -85,7 +87,8 @@ impl Gate {
 impl Gate {
     /// The credentials that the pod's kubelet would have from its pull secrets; none where reading them is off.
     async fn keychain(&self, namespace: &str, pod: &Pod<'_>, deadline: Instant) -> Keychain {
-        let Some(pull_secrets) = &self.pull_secrets else {
+        let reads = self.reads_pull_secrets.load(Ordering::Relaxed);
+        let Some(pull_secrets) = self.pull_secrets.as_ref().filter(|_| reads) else {
             return Keychain::anonymous();
         };
         let names: Vec<&str> = pod

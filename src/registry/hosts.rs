@@ -10,7 +10,7 @@ use url::Url;
 use super::egress::Scheme;
 
 /// What is special about one registry.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct HostSettings {
     /// Asked before the registry itself, in order.
     pub mirrors: Vec<Mirror>,
@@ -38,7 +38,7 @@ impl HostSettings {
 }
 
 /// A place that has the images of a registry.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Mirror {
     /// Base URL. `/v2/` is appended to its path, unless `is_api_root`.
     pub url: Url,

@@ -1,21 +1,11 @@
 //! The binary as a user runs it: what it prints, where, and its exit codes.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Output, Stdio};
+use std::io::Write;
+use std::process::Output;
 
+use crate::support::program::{Server, platform_gate};
 use crate::support::registry::FakeRegistry;
 use crate::support::site::Site;
-
-fn platform_gate(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_platform-gate"));
-    // Nothing of the person's environment: no credentials, no proxies, no log filter.
-    command
-        .args(arguments)
-        .env_clear()
-        .env("HOME", "/nonexistent")
-        .stdin(Stdio::null());
-    command
-}
 
 fn run(arguments: &[&str]) -> Output {
     platform_gate(arguments).output().unwrap()
@@ -211,7 +201,7 @@ async fn serve_runs_without_a_cluster() {
         .unwrap()
         .write_all(node.to_string().as_bytes())
         .unwrap();
-    let mut server = Server::start(nodes.to_str().unwrap());
+    let mut server = Server::start(&["--nodes", nodes.to_str().unwrap()]);
     let client = reqwest::Client::builder()
         .tls_danger_accept_invalid_certs(true)
         .no_proxy()
@@ -269,59 +259,4 @@ async fn serve_runs_without_a_cluster() {
     );
     drop(client);
     server.stop();
-}
-
-/// A running `serve`, whose log says where it listens.
-struct Server {
-    child: Child,
-    webhook: String,
-    metrics: String,
-}
-
-impl Server {
-    fn start(nodes: &str) -> Self {
-        let listen = [
-            "--listen",
-            "127.0.0.1:0",
-            "--metrics-listen",
-            "127.0.0.1:0",
-            "--drain-delay",
-            "0",
-        ];
-        let mut command = platform_gate(&[&["serve", "--nodes", nodes][..], &listen].concat());
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        let listening = log
-            .lines()
-            .map_while(Result::ok)
-            .find(|line| line.contains("listening"))
-            .unwrap();
-        let line: serde_json::Value = serde_json::from_str(&listening).unwrap();
-        let address = |name: &str| line[name].as_str().unwrap().to_owned();
-        Self {
-            webhook: address("webhook"),
-            metrics: address("metrics"),
-            child,
-        }
-    }
-
-    fn stop(&mut self) {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // A test that failed before it stopped the server.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -13,6 +13,7 @@ mod docs;
 mod gate;
 mod platform_vectors;
 mod registry;
+mod reload;
 mod suggest;
 mod support;
 mod tidy;

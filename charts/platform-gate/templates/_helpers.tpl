@@ -76,11 +76,6 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- mustMerge (dict "certificate" $certificate "pullSecrets" .Values.pullSecrets.enabled) .Values.settings | toYaml -}}
 {{- end -}}
 
-{{/* Changes when the pods must restart to see new settings. */}}
-{{- define "platform-gate.configChecksum" -}}
-{{- printf "%s\n%s" (include "platform-gate.config" .) (toYaml .Values.registryCA) | sha256sum -}}
-{{- end -}}
-
 {{/* Scheduling */}}
 
 {{- define "platform-gate.topologySpreadConstraints" -}}

@@ -32,6 +32,60 @@ fn reasons(found: &[Exclusion]) -> String {
 }
 
 #[test]
+fn other_rules_see_the_nodes_that_are_held() {
+    let node = |name: &str| -> Node {
+        serde_json::from_value(serde_json::json!({
+            "metadata": {"name": name, "labels": {"pool": "edge"}},
+            "spec": {"taints": [{"key": "agent", "effect": "NoSchedule"}]},
+            "status": {"nodeInfo": {"operatingSystem": "linux", "architecture": "amd64"}},
+        }))
+        .unwrap()
+    };
+    let held = |inventory: &Inventory| {
+        let pod: PodSpec<'_> = PodSpec::default();
+        let groups = inventory.groups(&pod).into_iter();
+        let told = groups.map(|group| {
+            let emulates = group.platform.emulates.join(" ");
+            format!(
+                "{} pools:{} emulates:{emulates}",
+                group.candidates, group.are_pools
+            )
+        });
+        told.collect::<Vec<_>>()
+    };
+    let rules = |agent: &str, emulates: &str, pools: &[&str]| NodeRules {
+        agent_taints: vec![agent.to_owned()],
+        overrides: vec![NodeOverride {
+            match_labels: [("pool".to_owned(), "edge".to_owned())].into(),
+            emulates: vec![emulates.to_owned()],
+            ..NodeOverride::default()
+        }],
+        pools: pools.iter().map(|name| node(name)).collect(),
+    };
+    let mut inventory = Inventory::new(rules("other", "arm64", &["pool:a"]));
+    inventory.apply(node("n"));
+    assert_eq!(
+        held(&inventory),
+        [
+            "0 pools:false emulates:arm64",
+            "0 pools:true emulates:arm64"
+        ]
+    );
+    inventory.set_rules(rules("agent", "s390x", &["pool:b", "pool:c"]));
+    assert_eq!(
+        held(&inventory),
+        [
+            "1 pools:false emulates:s390x",
+            "2 pools:true emulates:s390x"
+        ]
+    );
+    inventory.set_rules(rules("agent", "s390x", &[]));
+    assert_eq!(held(&inventory), ["1 pools:false emulates:s390x"]);
+    inventory.remove("n");
+    assert!(inventory.is_empty());
+}
+
+#[test]
 fn recorded_placements() {
     let mut wrong = Vec::new();
     for case in cases() {
