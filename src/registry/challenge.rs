@@ -21,6 +21,9 @@ pub(super) enum Challenge {
     },
 }
 
+/// Longest realm, service and scope that are believed.
+const MAX_PARAM: usize = 2048;
+
 /// Registries and the token servers that they are publicly known to use.
 const KNOWN_TOKEN_HOSTS: [(&str, &str); 5] = [
     ("registry-1.docker.io", "auth.docker.io"),
@@ -31,6 +34,19 @@ const KNOWN_TOKEN_HOSTS: [(&str, &str); 5] = [
 ];
 
 impl Challenge {
+    /// Bytes of its text.
+    pub(super) fn length(&self) -> usize {
+        let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        match self {
+            Self::Basic => 0,
+            Self::Bearer {
+                realm,
+                service,
+                scope,
+            } => realm.as_str().len() + optional(service) + optional(scope),
+        }
+    }
+
     /// The best challenge of all the headers: Bearer before Basic, as containerd. `None` where the answer has none of
     /// the two. A header that cannot be read is passed over.
     pub(super) fn from_headers(headers: &HeaderMap) -> Option<Self> {
@@ -59,10 +75,14 @@ fn bearer(challenge: &http_auth::ChallengeRef<'_>) -> Option<Challenge> {
             .find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.to_unescaped())
     };
+    let (realm, service, scope) = (param("realm")?, param("service"), param("scope"));
+    let all = [Some(&realm), service.as_ref(), scope.as_ref()];
+    let is_short = all.into_iter().flatten().all(|p| p.len() <= MAX_PARAM);
+    let realm = Url::parse(&realm).ok().filter(|_| is_short)?;
     Some(Challenge::Bearer {
-        realm: Url::parse(&param("realm")?).ok()?,
-        service: param("service"),
-        scope: param("scope"),
+        realm,
+        service,
+        scope,
     })
 }
 
@@ -158,6 +178,15 @@ mod tests {
             assert_eq!(read(&[value]), None, "{}", value.escape_ascii());
         }
         assert_eq!(read(&[]), None);
+        for parameter in ["realm", "service", "scope"] {
+            let long = format!("{parameter}=\"https://r.example/{}\"", "x".repeat(4000));
+            let header = format!("Bearer realm=\"https://r.example\",{long}");
+            let header = match parameter {
+                "realm" => format!("Bearer {long}"),
+                _ => header,
+            };
+            assert_eq!(read(&[header.as_bytes()]), None, "{parameter}");
+        }
     }
 
     #[test]

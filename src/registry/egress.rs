@@ -25,7 +25,7 @@ pub(super) fn authority(url: &Url) -> Option<Authority> {
     Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
 }
 
-/// Whether the settings name a host.
+/// Whether the settings vouch for a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trust {
     Named,
@@ -84,15 +84,26 @@ impl Guard {
         self.measures.blocked(rule)
     }
 
-    /// Checks what can be told from a URL, and says how its host is to be resolved.
-    pub(super) fn check_url(&self, url: &Url) -> Result<Trust, LookupFailure> {
-        self.rule_against(url).map_err(|rule| self.block(rule))
+    /// Checks what can be told from a URL, and says how its host is to be resolved. Whoever led there lends its trust:
+    /// a host that the settings do not name opens none of the addresses that they open.
+    pub(super) fn check_url(&self, url: &Url, led_by: Trust) -> Result<Trust, LookupFailure> {
+        self.rule_against(url, led_by)
+            .map_err(|rule| self.block(rule))
     }
 
-    fn rule_against(&self, url: &Url) -> Result<Trust, Rule> {
+    /// How far a host is trusted that an answer of this URL leads to.
+    pub(super) fn trust_after(&self, led_by: Trust, url: &Url) -> Trust {
+        let is_named = authority(url).is_some_and(|authority| self.named.contains_key(&authority));
+        match led_by {
+            Trust::Named if is_named || self.is_cli => Trust::Named,
+            _ => Trust::Unnamed,
+        }
+    }
+
+    fn rule_against(&self, url: &Url, led_by: Trust) -> Result<Trust, Rule> {
         let authority = authority(url).ok_or(Rule::Scheme)?;
         let trust = match self.named.get(&authority) {
-            Some(_) => Trust::Named,
+            Some(_) => led_by,
             None => Trust::Unnamed,
         };
         let scheme_fits = match url.scheme() {

@@ -2,11 +2,14 @@
 //!
 //! Leaves out fetching what they point to: that is `pull`.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use oci_distribution::manifest::{
     IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE,
     IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE,
 };
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::domain::image::Digest;
@@ -15,6 +18,8 @@ use crate::domain::platform::Platform;
 
 /// Most entries of one index: an image of 1,000 platforms is an attack.
 pub(super) const MAX_ENTRIES: usize = 1000;
+/// Most `os.features` of one platform. Images have one, `win32k`.
+const MAX_FEATURES: usize = 64;
 
 const SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+json";
 const SCHEMA1_SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
@@ -59,7 +64,7 @@ pub(super) enum EntryKind {
 #[serde(rename_all = "camelCase")]
 struct RawDocument {
     media_type: Option<String>,
-    manifests: Option<Vec<RawDescriptor>>,
+    manifests: Option<Bounded<RawDescriptor, MAX_ENTRIES>>,
     #[serde(default, deserialize_with = "present")]
     config: Option<Option<RawDescriptor>>,
     #[serde(default, deserialize_with = "present")]
@@ -84,7 +89,7 @@ struct RawPlatform {
     #[serde(rename = "os.version")]
     os_version: Option<String>,
     #[serde(rename = "os.features")]
-    os_features: Option<Vec<String>>,
+    os_features: Option<Bounded<String, MAX_FEATURES>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +121,47 @@ where
     Option::<T>::deserialize(deserializer).map(Some)
 }
 
+/// A list, of which no more is kept than shows that it is too long: what a document of some megabytes says in two
+/// bytes an entry would take a hundred times that in memory.
+struct Bounded<T, const MAX: usize>(Vec<T>);
+
+impl<T, const MAX: usize> Bounded<T, MAX> {
+    fn into_vec(self) -> Result<Vec<T>, LookupFailure> {
+        match self.0.len() <= MAX {
+            true => Ok(self.0),
+            false => Err(LookupFailure::TooLarge),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(BoundedVisitor::<T, MAX>(PhantomData))
+    }
+}
+
+struct BoundedVisitor<T, const MAX: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for BoundedVisitor<T, MAX> {
+    type Value = Bounded<T, MAX>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut kept = Vec::new();
+        while let Some(entry) = list.next_element()? {
+            kept.push(entry);
+            if kept.len() > MAX {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                break;
+            }
+        }
+        Ok(Bounded(kept))
+    }
+}
+
 /// Reads the answer of a manifest request, given its `Content-Type`.
 ///
 /// A document that is two things at once, by its fields or by its media types, is nobody's to judge
@@ -139,7 +185,10 @@ pub(super) fn parse_document(
         })
         .into();
     let body = match kind {
-        Kind::Index => Body::Index(entries(raw.manifests.unwrap_or_default())?),
+        Kind::Index => {
+            let manifests = raw.manifests.map(Bounded::into_vec).transpose()?;
+            Body::Index(entries(manifests.unwrap_or_default())?)
+        }
         Kind::Manifest => manifest_body(raw.config.flatten())?,
         Kind::Artifact => Body::Artifact,
         Kind::Schema1 => Body::Schema1,
@@ -186,9 +235,6 @@ fn decide_kind(content_type: Option<&str>, raw: &RawDocument) -> Result<Kind, Lo
 }
 
 fn entries(descriptors: Vec<RawDescriptor>) -> Result<Vec<Entry>, LookupFailure> {
-    if descriptors.len() > MAX_ENTRIES {
-        return Err(LookupFailure::TooLarge);
-    }
     let entry = |raw: RawDescriptor| {
         let kind = match raw.media_type.as_deref() {
             None | Some("") => EntryKind::Other,
@@ -201,7 +247,7 @@ fn entries(descriptors: Vec<RawDescriptor>) -> Result<Vec<Entry>, LookupFailure>
         Ok(Entry {
             digest: digest_of(raw.digest.as_deref())?,
             kind,
-            platform: raw.platform.map(platform_of),
+            platform: raw.platform.map(platform_of).transpose()?,
         })
     };
     descriptors.into_iter().map(entry).collect()
@@ -223,21 +269,22 @@ fn manifest_body(config: Option<RawDescriptor>) -> Result<Body, LookupFailure> {
     }
 }
 
-fn platform_of(raw: RawPlatform) -> Platform {
+fn platform_of(raw: RawPlatform) -> Result<Platform, LookupFailure> {
     let non_empty = |text: Option<String>| text.filter(|text| !text.is_empty());
-    Platform {
+    let os_features = raw.os_features.map(Bounded::into_vec).transpose()?;
+    Ok(Platform {
         os: raw.os.unwrap_or_default(),
         architecture: raw.architecture.unwrap_or_default(),
         variant: non_empty(raw.variant),
         os_version: non_empty(raw.os_version),
-        os_features: raw.os_features.unwrap_or_default(),
-    }
+        os_features: os_features.unwrap_or_default(),
+    })
 }
 
 /// The platform that an image config states.
 pub(super) fn parse_config(bytes: &[u8]) -> Result<Platform, LookupFailure> {
     let raw: RawPlatform = serde_json::from_slice(bytes).map_err(|_| LookupFailure::Malformed)?;
-    Ok(platform_of(raw))
+    platform_of(raw)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
 use super::challenge::{Challenge, check_realm, pull_scope};
-use super::egress::authority;
+use super::egress::{Trust, authority};
 use super::endpoint::Endpoint;
 use super::keychain::Credential;
 use super::known::Known;
@@ -22,8 +22,9 @@ use super::token::{TokenKey, Tokens};
 use super::transport::{Request, Transport, failure_of};
 use crate::domain::lookup::LookupFailure;
 
-/// Challenges remembered, so that the second request to a repository need not be refused first.
-const MAX_CHALLENGES: u64 = 4096;
+/// Most bytes of challenges remembered, so that the second request to a repository need not be refused first. Any pod
+/// author can cause one, of a registry that words it as it likes.
+const MAX_CHALLENGES: u64 = 4 << 20;
 const CHALLENGE_LIFETIME: Duration = Duration::from_secs(600);
 
 /// What repositories asked for last.
@@ -34,6 +35,12 @@ impl Challenges {
     pub(super) fn new() -> Self {
         let kept = moka::sync::Cache::builder()
             .max_capacity(MAX_CHALLENGES)
+            .weigher(
+                |(base, repository): &(Url, Box<str>), challenge: &Challenge| {
+                    let key = base.as_str().len() + repository.len();
+                    u32::try_from(256 + key + challenge.length()).unwrap_or(u32::MAX)
+                },
+            )
             .time_to_live(CHALLENGE_LIFETIME)
             .build();
         Self(kept)
@@ -206,6 +213,7 @@ impl<'a> Session<'a> {
             accept: call.accept,
             authorization,
             headers: self.endpoint.headers.clone(),
+            led_by: Trust::Named,
         };
         self.wire.transport.send(request).await
     }

@@ -12,15 +12,17 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::egress::Authority;
+use super::egress::{Authority, Trust};
 use super::keychain::{Credential, Identity};
 use super::transport::{Request, Transport, failure_of, read_body};
 use crate::domain::lookup::LookupFailure;
 
 /// Most bytes of a token server's answer.
 const MAX_TOKEN_BODY: usize = 64 << 10;
-/// Most tokens kept; any pod author can cause one.
-const MAX_TOKENS: u64 = 4096;
+/// Most bytes of a token: servers take no header longer than this.
+const MAX_TOKEN: usize = 16 << 10;
+/// Most bytes of tokens kept; any pod author can cause one.
+const MAX_TOKENS: u64 = 8 << 20;
 /// How long a token is good for whose answer does not say (distribution's token specification).
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
 /// A token is not used in the last seconds of its life, and no token is kept for longer than an hour.
@@ -73,6 +75,12 @@ impl Tokens {
     pub(super) fn new() -> Self {
         let kept = moka::future::Cache::builder()
             .max_capacity(MAX_TOKENS)
+            .weigher(|key: &TokenKey, kept: &Kept| {
+                let service = key.service.as_ref().map_or(0, String::len);
+                let key =
+                    key.registry.0.len() + key.realm.as_str().len() + service + key.scope.len();
+                u32::try_from(256 + key + kept.header.len()).unwrap_or(u32::MAX)
+            })
             .expire_after(ByLifetime)
             .build();
         Self { kept }
@@ -123,6 +131,7 @@ async fn fetch_token(
         accept: "application/json",
         authorization: credential.and_then(|credential| credential.basic()),
         headers: HeaderMap::new(),
+        led_by: Trust::Named,
     };
     let answer = transport.send(request).await?;
     match answer.status() {
@@ -142,6 +151,9 @@ fn parse_token(body: &[u8]) -> Result<Kept, LookupFailure> {
         .flatten()
         .find(|token| !token.is_empty())
         .ok_or(malformed)?;
+    if token.len() > MAX_TOKEN {
+        return Err(LookupFailure::TooLarge);
+    }
     let mut header = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| malformed)?;
     header.set_sensitive(true);
     let seconds = answer.expires_in.as_ref().and_then(Value::as_f64);
@@ -158,6 +170,14 @@ fn parse_token(body: &[u8]) -> Result<Kept, LookupFailure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_that_no_server_takes_is_not_kept() {
+        let body = |length| format!(r#"{{"token":"{}"}}"#, "t".repeat(length));
+        assert!(parse_token(body(MAX_TOKEN).as_bytes()).is_ok());
+        let long = parse_token(body(MAX_TOKEN + 1).as_bytes());
+        assert_eq!(long.err(), Some(LookupFailure::TooLarge));
+    }
 
     #[test]
     fn tokens_are_read_and_their_lifetime_kept() {

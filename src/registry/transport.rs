@@ -16,7 +16,7 @@ use url::Url;
 use super::breaker::{Breakers, State, Strike};
 use super::clients::Clients;
 use super::cooldown::Cooldowns;
-use super::egress::{Authority, BlockedAddress, Guard, authority};
+use super::egress::{Authority, BlockedAddress, Guard, Trust, authority};
 use super::hosts::Connection;
 use super::known::Known;
 use super::measure::{Measures, Rule};
@@ -46,6 +46,8 @@ pub(super) struct Request<'a> {
     pub(super) authorization: Option<HeaderValue>,
     /// Further headers, for this host alone.
     pub(super) headers: HeaderMap,
+    /// How far the host that leads here is trusted: the settings, until a redirect of a host that they do not name.
+    pub(super) led_by: Trust,
 }
 
 impl Transport {
@@ -89,20 +91,21 @@ impl Transport {
                 request.authorization = None;
                 request.headers.clear();
             }
+            request.led_by = self.guard.trust_after(request.led_by, &request.url);
             request.url = next;
         }
         Err(self.guard.block(Rule::Redirect))
     }
 
     async fn send_once(self: &Arc<Self>, request: &Request<'_>) -> Result<Response, LookupFailure> {
-        self.guard.check_url(&request.url)?;
+        self.guard.check_url(&request.url, request.led_by)?;
         let host = authority(&request.url).ok_or(LookupFailure::Blocked)?;
         self.cooldowns.check(&host)?;
         match self.breakers.check(&host) {
             State::In => {}
             State::Out(failure) => return Err(failure),
             State::Probe(failure) => {
-                self.probe(&request.url, host);
+                self.probe(request, host);
                 return Err(failure);
             }
         }
@@ -134,8 +137,9 @@ impl Transport {
     }
 
     /// Finds out in the background whether a host is back: any answer will do that is no error of its own.
-    fn probe(self: &Arc<Self>, url: &Url, host: Authority) {
-        let (this, mut url) = (Arc::clone(self), url.clone());
+    fn probe(self: &Arc<Self>, request: &Request<'_>, host: Authority) {
+        let (this, mut url) = (Arc::clone(self), request.url.clone());
+        let led_by = request.led_by;
         url.set_path("/v2/");
         url.set_query(None);
         tokio::spawn(async move {
@@ -145,6 +149,7 @@ impl Transport {
                 accept: "*/*",
                 authorization: None,
                 headers: HeaderMap::new(),
+                led_by,
             };
             match this.exchange(&request).await {
                 Ok(answer) if !answer.status().is_server_error() => {
@@ -165,7 +170,8 @@ impl Transport {
             failure: LookupFailure::Blocked,
             strike: None,
         };
-        let trust = self.guard.check_url(&request.url).map_err(|_| blocked)?;
+        let trust = self.guard.check_url(&request.url, request.led_by);
+        let trust = trust.map_err(|_| blocked)?;
         let host = authority(&request.url).ok_or(blocked)?;
         let is_proxied = self.guard.is_proxied(&request.url);
         let client = self.clients.of(&host, trust, is_proxied);

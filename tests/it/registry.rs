@@ -1,10 +1,12 @@
 //! The registry client against scripted registries on loopback.
 
 mod access;
+mod bounded;
 mod cached;
 mod changed;
 mod faults;
 mod files;
+mod hostile;
 mod images;
 mod isolated;
 mod measured;

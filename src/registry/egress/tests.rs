@@ -20,7 +20,11 @@ fn cluster() -> Guard {
 }
 
 fn check(guard: &Guard, url: &str, want: Result<Trust, LookupFailure>) {
-    assert_eq!(guard.check_url(&Url::parse(url).unwrap()), want, "{url}");
+    assert_eq!(
+        guard.check_url(&Url::parse(url).unwrap(), Trust::Named),
+        want,
+        "{url}"
+    );
 }
 
 const BLOCKED: Result<Trust, LookupFailure> = Err(LookupFailure::Blocked);

@@ -159,6 +159,10 @@ fn bombs_are_refused() {
     let many = vec![r#"{"digest":"D"}"#; MAX_ENTRIES + 1].join(",");
     let wide = format!(r#"{{"manifests":[{many}]}}"#);
     assert_eq!(kind("I", &wide), Err(LookupFailure::TooLarge));
+    let features = vec!["\"\""; MAX_FEATURES + 1].join(",");
+    let entry = format!(r#"{{"digest":"D","platform":{{"os.features":[{features}]}}}}"#);
+    let featured = format!(r#"{{"manifests":[{entry}]}}"#);
+    assert_eq!(kind("I", &featured), Err(LookupFailure::TooLarge));
     let deep = |n| format!(r#"{{"manifests":{}{}}}"#, "[".repeat(n), "]".repeat(n));
     assert_eq!(kind("I", &deep(100_000)), MALFORMED);
     let ignored = format!(r#"{{"x":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));

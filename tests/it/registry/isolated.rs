@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -27,6 +27,7 @@ const FORBIDDEN: [&str; 10] = [
     "::1",
 ];
 const PORTS: [u16; 5] = [80, 443, 5000, 6443, 10250];
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Where an evil registry is: an address that may be connected to.
 const OUTSIDE: &str = "203.0.113.5";
 const INSIDE_MARK: &str = "PLATFORM_GATE_TEST_NAMESPACE";
@@ -85,6 +86,10 @@ async fn all_cases() {
     let denied = denied.iter().map(|net| net.parse().unwrap()).collect();
     let mut settings = RegistrySettings::new(EgressPolicy::Cluster { denied });
     settings.roots = vec![ca.der.clone()];
+    settings.connect_timeout = CONNECT_TIMEOUT;
+    // An operator's registry inside: for references, and not for whom an evil registry sends there.
+    let inside = HostSettings::default();
+    settings.hosts.insert("named.test".to_owned(), inside);
     let registry = Registry::new(settings).unwrap();
     let keychain = keychain(&[
         ("evil.test", "CANARY"),
@@ -126,8 +131,24 @@ async fn all_cases() {
         .await
         .expect("the allowed address of two is used");
 
+    for name in ["missing.test", "servfail.test"] {
+        let outcome = fetch(&format!("{name}/x:1")).await;
+        assert_eq!(outcome, Err(LookupFailure::Unreachable), "{name}");
+    }
+    // The first look-up waits for a DNS server that says nothing, and the next ones do not.
+    let began = Instant::now();
+    for i in 0..50 {
+        let outcome = fetch(&format!("silent.test/x:{i}")).await;
+        assert_eq!(outcome, Err(LookupFailure::Timeout));
+    }
+    let took = began.elapsed();
+    assert!(
+        took >= CONNECT_TIMEOUT && took < 2 * CONNECT_TIMEOUT,
+        "{took:?}"
+    );
+
     canaries.expect_silence();
-    TcpStream::connect("169.254.169.254:80").await.unwrap();
+    assert!(fetch("named.test/x:1").await.is_err());
     assert!(
         canaries.seen.recv().await.is_some(),
         "a canary sings when it is connected to"
@@ -183,6 +204,7 @@ fn targets() -> Vec<String> {
     let mut targets = vec![
         "http://evil.test/".to_owned(),
         "https://inside.test/".to_owned(),
+        "https://named.test/".to_owned(),
         "https://service.test/".to_owned(),
         "https://[::ffff:a9fe:a9fe]/".to_owned(),
         "https://0xa9fea9fe/".to_owned(),
@@ -266,9 +288,10 @@ impl Dns {
         tokio::spawn(async move {
             let (mut buffer, mut turn) = ([0; 512], 0);
             while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
-                let answer = Self::answer(&buffer[..length], &mut turn);
-                // Who asked may have given up.
-                let _ = socket.send_to(&answer, from).await;
+                if let Some(answer) = Self::answer(&buffer[..length], &mut turn) {
+                    // Who asked may have given up.
+                    let _ = socket.send_to(&answer, from).await;
+                }
             }
         });
     }
@@ -279,7 +302,7 @@ impl Dns {
         Some(match name {
             "evil.test" => vec![v4(OUTSIDE)],
             "inside.test" => vec![v4("169.254.169.254")],
-            "service.test" => vec![v4("10.96.0.1")],
+            "service.test" | "named.test" => vec![v4("10.96.0.1")],
             "pod.test" => vec![v4("10.244.1.5")],
             "mapped.test" => vec![v6("::ffff:169.254.169.254")],
             "nat64.test" => vec![v6("64:ff9b::a9fe:a9fe")],
@@ -293,8 +316,8 @@ impl Dns {
         })
     }
 
-    /// The answer to a question of one name.
-    fn answer(question: &[u8], turn: &mut usize) -> Vec<u8> {
+    /// The answer to a question of one name, if there is one.
+    fn answer(question: &[u8], turn: &mut usize) -> Option<Vec<u8>> {
         let (mut labels, mut at) = (Vec::new(), 12);
         while question[at] != 0 {
             let end = at + 1 + usize::from(question[at]);
@@ -308,7 +331,12 @@ impl Dns {
             true => Self::addresses(&name, turn),
             false => Some(Vec::new()),
         };
-        let code = if found.is_some() { 0x80 } else { 0x83 };
+        let code = match (name.as_str(), &found) {
+            ("silent.test", _) => return None,
+            ("servfail.test", _) => 0x82,
+            (_, None) => 0x83,
+            (_, Some(_)) => 0x80,
+        };
         let addresses: Vec<IpAddr> = found.unwrap_or_default();
         let fitting = addresses
             .iter()
@@ -333,6 +361,6 @@ impl Dns {
             answer.push(u8::try_from(bytes.len()).unwrap());
             answer.extend(bytes);
         }
-        answer
+        Some(answer)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -22,6 +22,9 @@ pub(crate) struct TestCa {
     pub(crate) strict_server: Arc<ServerConfig>,
     /// PEM of a certificate that this CA vouches for, and its key.
     pub(crate) identity: String,
+    /// The server with a certificate of this CA whose time is over, and one for another name.
+    pub(crate) expired_server: Arc<ServerConfig>,
+    pub(crate) misnamed_server: Arc<ServerConfig>,
 }
 
 impl TestCa {
@@ -39,10 +42,22 @@ impl TestCa {
         ];
         let names = names.map(str::to_owned).to_vec();
         let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(names)
-            .unwrap()
-            .signed_by(&key, &ca)
-            .unwrap();
+        let of_names = CertificateParams::new(names).unwrap();
+        let mut expired = of_names.clone();
+        (expired.not_before, expired.not_after) =
+            (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+        let of_others = CertificateParams::new(vec!["other.example".to_owned()]).unwrap();
+        let [expired_server, misnamed_server] = [expired, of_others].map(|params| {
+            let leaf = params.signed_by(&key, &ca).unwrap();
+            let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+            let config = ServerConfig::builder().with_no_client_auth();
+            Arc::new(
+                config
+                    .with_single_cert(vec![leaf.der().clone()], key)
+                    .unwrap(),
+            )
+        });
+        let leaf = of_names.signed_by(&key, &ca).unwrap();
         let identity = format!("{}{}", leaf.pem(), key.serialize_pem());
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let chain = vec![leaf.der().clone()];
@@ -63,6 +78,8 @@ impl TestCa {
             server: Arc::new(server),
             strict_server: Arc::new(strict_server),
             identity,
+            expired_server,
+            misnamed_server,
         }
     }
 }

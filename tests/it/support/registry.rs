@@ -15,6 +15,7 @@ use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::sync::Barrier;
 use tokio_rustls::TlsAcceptor;
 
 /// Serves until it is dropped.
@@ -35,6 +36,8 @@ pub(crate) struct Received {
     pub(crate) accept: String,
     /// `x-test`, a header that the settings of a host add.
     pub(crate) extra: Option<String>,
+    /// The names of all its headers, in order.
+    pub(crate) headers: Vec<String>,
     host: String,
     scheme: &'static str,
 }
@@ -52,6 +55,7 @@ pub(crate) struct Answer {
     status: u16,
     headers: Vec<(String, Vec<u8>)>,
     body: Content,
+    company: Option<Arc<Barrier>>,
 }
 
 #[derive(Debug, Clone)]
@@ -69,7 +73,14 @@ impl Answer {
             status,
             headers: Vec::new(),
             body: Content::Whole(Bytes::new()),
+            company: None,
         }
+    }
+
+    /// Sent when as many answers are due as the barrier waits for.
+    pub(crate) fn together(mut self, company: &Arc<Barrier>) -> Self {
+        self.company = Some(Arc::clone(company));
+        self
     }
 
     pub(crate) fn with_status(mut self, status: u16) -> Self {
@@ -261,12 +272,18 @@ async fn serve<S>(
             authorization: header("authorization"),
             accept: header("accept").unwrap_or_default(),
             extra: header("x-test"),
+            headers: request.headers().keys().map(ToString::to_string).collect(),
             host: header("host").unwrap_or_default(),
             scheme,
         };
         log.lock().unwrap().push(received.clone());
-        let response = script(&received).into_response();
-        async move { Ok::<_, Infallible>(response) }
+        let answer = script(&received);
+        async move {
+            if let Some(company) = &answer.company {
+                company.wait().await;
+            }
+            Ok::<_, Infallible>(answer.into_response())
+        }
     });
     let server = auto::Builder::new(TokioExecutor::new());
     // A client that goes away is no concern of the test.
