@@ -4,6 +4,7 @@
 //! Leaves out HTTP (`webhook`), where nodes come from (`cluster`, files) and how images are fetched (`registry`).
 
 mod review;
+mod workloads;
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -179,8 +180,9 @@ impl Gate {
         }
     }
 
-    /// Judges what a workload makes its pods from, or a pod that has not met the API server. The pods of a DaemonSet go to every node that they reach, right
-    /// and wrong ones, so its template is denied only where it runs on none of them.
+    /// Judges what a workload makes its pods from, or a pod that has not met the API server. The pods of a DaemonSet go
+    /// to every node that they reach, right and wrong ones, so its template is denied only where it runs on none of
+    /// them.
     pub async fn judge_template<'a>(
         &self,
         spec: &'a PodSpec<'a>,
@@ -189,26 +191,26 @@ impl Gate {
         deadline: Instant,
     ) -> Judgement<'a> {
         let rules = self.rules.load_full();
-        let admitted = self.admitted(spec);
-        let assessment = self
-            .assess(
-                spec,
-                &admitted,
-                Terms {
-                    rules: &rules,
-                    caller,
-                    deadline,
-                },
-            )
-            .await;
-        let runs_nowhere = assessment.outcome() == Outcome::Nowhere;
-        let spared = match kind {
-            _ if runs_nowhere && self.is_stale() => Some(Softened::StaleNodes),
-            _ if runs_nowhere && !self.knows_runtime_class(spec) => Some(Softened::RuntimeClass),
-            WorkloadKind::DaemonSet if !runs_nowhere => Some(Softened::DaemonSet),
-            _ => None,
+        let terms = Terms {
+            rules: &rules,
+            caller,
+            deadline,
         };
-        conclude(&rules, assessment, spared)
+        self.judge_template_on(spec, kind, None, terms).await
+    }
+
+    /// `otherwise` is what else keeps it from being denied.
+    async fn judge_template_on<'a>(
+        &self,
+        spec: &'a PodSpec<'a>,
+        kind: WorkloadKind,
+        otherwise: Option<Softened>,
+        terms: Terms<'_>,
+    ) -> Judgement<'a> {
+        let admitted = self.admitted(spec);
+        let assessment = self.assess(spec, &admitted, terms).await;
+        let spared = self.spared_template(spec, kind, &assessment);
+        conclude(terms.rules, assessment, spared.or(otherwise))
     }
 
     /// `placed` says where the pod goes, which may be more than `spec` says.
@@ -328,6 +330,22 @@ impl Gate {
         let siblings_run = pod.is_of_daemon_set()
             && !self.runs_nowhere(rules, &pod.spec.without_node_name(), assessment);
         siblings_run.then_some(Softened::DaemonSet)
+    }
+
+    /// Why a template must not be denied, whatever is found.
+    fn spared_template(
+        &self,
+        spec: &PodSpec<'_>,
+        kind: WorkloadKind,
+        assessment: &Assessment<'_>,
+    ) -> Option<Softened> {
+        let runs_nowhere = assessment.outcome() == Outcome::Nowhere;
+        match kind {
+            _ if runs_nowhere && self.is_stale() => Some(Softened::StaleNodes),
+            _ if runs_nowhere && !self.knows_runtime_class(spec) => Some(Softened::RuntimeClass),
+            WorkloadKind::DaemonSet if !runs_nowhere => Some(Softened::DaemonSet),
+            _ => None,
+        }
     }
 
     /// Whether the nodes have not been heard of for too long to prove anything.

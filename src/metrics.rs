@@ -39,6 +39,8 @@ pub struct Metrics {
 /// What a review was counted under. Values are literals, so that their number is bounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
+    /// `pod`, `workload` or `unknown`.
+    pub kind: &'static str,
     /// `create`, `update`, `delete`, `connect` or `unknown`.
     pub operation: &'static str,
     /// `allow`, `warn`, `deny` or `error`.
@@ -245,6 +247,7 @@ mod tests {
     fn every_metric_is_written_under_its_name() {
         let metrics = Metrics::default();
         metrics.reviewed(RequestLabels {
+            kind: "pod",
             operation: "create",
             decision: "deny",
             reason: "os-mismatch",
@@ -262,7 +265,7 @@ mod tests {
         for line in [
             "platform_gate_config_reload_success 1",
             "platform_gate_config_last_reload_success_timestamp_seconds 9",
-            r#"platform_gate_admission_requests_total{operation="create",decision="deny",reason="os-mismatch"} 1"#,
+            r#"platform_gate_admission_requests_total{kind="pod",operation="create",decision="deny",reason="os-mismatch"} 1"#,
             "platform_gate_admission_duration_seconds_count 1",
             r#"platform_gate_admission_duration_seconds_bucket{le="10.0"} 1"#,
             "platform_gate_admission_in_flight 0",

@@ -16,6 +16,7 @@ pub(super) struct Settings {
     may_land_wrong: MayLandWrong,
     unknown: Option<Action>,
     no_candidate: Option<Action>,
+    workloads: Option<Action>,
     pub(super) findings: BTreeMap<String, Action>,
     pub(super) exempt_images: Vec<String>,
     pub(super) runtime_handlers: RuntimeHandlers,
@@ -139,6 +140,7 @@ impl Settings {
             },
             unknown: self.unknown.unwrap_or(default.unknown),
             no_candidate: self.no_candidate.unwrap_or(default.no_candidate),
+            workloads: self.workloads.unwrap_or(default.workloads),
             findings: BTreeMap::new(),
         }
     }

@@ -21,6 +21,7 @@ fn a_whole_file_is_read() {
 enforcementAction: warn
 mayLandWrong: {os: deny, arch: allow}
 unknown: deny
+workloads: allow
 registries:
   docker.io:
     mirrors: ["https://mirror.example:5000"]
@@ -56,6 +57,7 @@ certificate:
     );
     assert_eq!(settings.rules.policy.may_land_wrong.arch, Action::Allow);
     assert_eq!(settings.rules.policy.unknown, Action::Deny);
+    assert_eq!(settings.rules.policy.workloads, Action::Allow);
     assert_eq!(
         settings.rules.policy.findings,
         [("arch", Action::Warn), ("not-found", Action::Deny)].into()

@@ -130,6 +130,8 @@ pub enum Softened {
     StaleNodes,
     /// Nobody knows the RuntimeClass, which may send the pods elsewhere.
     RuntimeClass,
+    /// It is a workload: its pods will be denied.
+    Template,
 }
 
 /// What happens to the pod.

@@ -333,6 +333,7 @@ fn why_softened(softened: Softened) -> Option<&'static str> {
         Softened::RuntimeClass => Some(
             "It is admitted all the same, since its RuntimeClass is not known, which may tolerate other nodes.",
         ),
+        Softened::Template => Some("The object is stored, but its pods will be rejected."),
     }
 }
 

@@ -277,14 +277,32 @@ impl Pod<'_> {
     /// Whether a DaemonSet made the pod.
     #[must_use]
     pub fn is_of_daemon_set(&self) -> bool {
-        self.metadata
-            .owner_references
-            .iter()
-            .any(|owner| owner.controller && &*owner.kind == "DaemonSet")
+        let controller = self.metadata.controller();
+        controller.is_some_and(|owner| &*owner.kind == "DaemonSet")
+    }
+}
+
+impl<'a> PodMetadata<'a> {
+    /// The controller that made the object; there is one at most.
+    #[must_use]
+    pub fn controller(&self) -> Option<&OwnerReference<'a>> {
+        self.owner_references.iter().find(|owner| owner.controller)
     }
 }
 
 impl<'a> PodSpec<'a> {
+    /// Whether a verdict on it could be another than on `old`: its images, or what places it.
+    #[must_use]
+    pub fn differs_from(&self, old: &Self) -> bool {
+        let same_place = self.node_name == old.node_name
+            && self.node_selector == old.node_selector
+            && self.affinity == old.affinity
+            && self.tolerations == old.tolerations
+            && self.os == old.os
+            && self.runtime_class_name == old.runtime_class_name;
+        !same_place || self.images() != old.images()
+    }
+
     /// The same without the terms that name a node, as a DaemonSet's controller adds them: what its template says of
     /// placement, or less.
     #[must_use]

@@ -69,6 +69,8 @@ pub struct Policy {
     pub findings: BTreeMap<&'static str, Action>,
     /// Pods that no node is a candidate for.
     pub no_candidate: Action,
+    /// The most that is done about a workload whose pods would be denied: `Allow` leaves workloads unjudged.
+    pub workloads: Action,
 }
 
 impl Default for MayLandWrong {
@@ -89,6 +91,7 @@ impl Default for Policy {
             unknown: Action::Warn,
             findings: BTreeMap::new(),
             no_candidate: Action::Warn,
+            workloads: Action::Warn,
         }
     }
 }

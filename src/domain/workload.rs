@@ -38,6 +38,8 @@ pub struct Workload<'a> {
     pub namespace: Text<'a>,
     /// Its name, or what the API server is to make one from.
     pub name: Text<'a>,
+    /// Whether another object made it, as a Deployment makes ReplicaSets: what is wrong is that one's to say.
+    pub is_owned: bool,
     /// The pod itself, or the template of those that it makes.
     pub pod: Pod<'a>,
 }
@@ -62,6 +64,12 @@ impl WorkloadKind {
         let group = api_version
             .split_once('/')
             .map_or("", |(group, _version)| group);
+        Self::of_group(group, kind)
+    }
+
+    /// The same by API group and kind.
+    #[must_use]
+    pub fn of_group(group: &str, kind: &str) -> Option<Self> {
         let found = Self::ALL.into_iter().find(|known| known.name() == kind)?;
         found.groups().contains(&group).then_some(found)
     }
@@ -135,6 +143,7 @@ impl WorkloadKind {
                 (object.metadata, object.spec.template)
             }
         };
+        let is_owned = metadata.controller().is_some();
         let name = if metadata.name.is_empty() {
             metadata.generate_name
         } else {
@@ -144,6 +153,7 @@ impl WorkloadKind {
             kind: self,
             namespace: metadata.namespace,
             name,
+            is_owned,
             pod,
         })
     }
@@ -236,6 +246,10 @@ mod tests {
                 ("shop", "web-"),
                 "{kind:?}"
             );
+            assert!(!workload.is_owned, "{kind:?}");
+            object["metadata"]["ownerReferences"] =
+                serde_json::json!([{"kind": "Widget", "name": "w", "controller": true}]);
+            assert!(kind.read(&object).unwrap().is_owned, "{kind:?}");
             let pointer = format!("/{}", kind.field("spec").replace('.', "/"));
             assert!(object.pointer(&pointer).is_some(), "{kind:?}");
         }

@@ -5,19 +5,23 @@ use std::sync::atomic::Ordering;
 use crate::admission::{
     AdmissionRequest, Answer, Cause, Operation, ReviewError, parse_review, write_response,
 };
-use crate::domain::pod::Pod;
+use crate::domain::pod::{Pod, PodSpec};
 use crate::domain::policy::Action;
+use crate::domain::workload::WorkloadKind;
 use crate::metrics::{Metrics, RequestLabels};
 use crate::registry::{Caller, Keychain};
 
 use tokio::time::Instant;
 
+use super::workloads::templated;
 use super::{Gate, Judgement};
 
 type PodRequest<'a> = AdmissionRequest<'a, Pod<'a>>;
+/// What a review came to, and what it is counted under.
+pub(super) type Reviewed = (Answer, RequestLabels);
 
 impl Gate {
-    /// Answers the body of an `AdmissionReview` on a pod. Registries are waited for until the deadline.
+    /// Answers the body of an `AdmissionReview` on a pod or on what makes pods. Registries are waited for until the deadline.
     ///
     /// # Errors
     /// The body is no review; the caller answers HTTP 400.
@@ -28,23 +32,29 @@ impl Gate {
         metrics: &Metrics,
     ) -> Result<Vec<u8>, ReviewError> {
         let request: PodRequest<'_> = parse_review(body)?;
-        let (answer, labels) = match self.pod_to_judge(&request) {
-            Some(pod) => self.answer(&request, pod, deadline).await,
-            None => (
-                Answer::allow(Vec::new()),
-                labels(&request, "allow", "not-judged"),
-            ),
+        let (answer, labels) = match templated(&request.kind) {
+            Some(kind) => self.review_workload(body, kind, deadline).await?,
+            None => self.review_pod(&request, deadline).await,
         };
         metrics.reviewed(labels);
         Ok(write_response(&request.uid, answer))
+    }
+
+    async fn review_pod(&self, request: &PodRequest<'_>, deadline: Instant) -> Reviewed {
+        match self.pod_to_judge(request) {
+            Some(pod) => self.answer(request, pod, deadline).await,
+            None => (
+                Answer::allow(Vec::new()),
+                labels(WorkloadKind::Pod, request.operation, "allow", "not-judged"),
+            ),
+        }
     }
 
     /// The pod of a review that has to be judged; everything else passes at once, whatever the registries do.
     fn pod_to_judge<'r>(&self, request: &'r PodRequest<'_>) -> Option<&'r Pod<'r>> {
         let pod = request.object.as_ref()?;
         let is_pod = &*request.kind.kind == "Pod" && request.kind.group.is_empty();
-        let own = request.namespace.as_deref() == self.own_namespace.as_deref()
-            && self.own_namespace.is_some();
+        let own = self.is_own_namespace(request.namespace.as_deref());
         let of_node = request
             .user_info
             .groups
@@ -62,51 +72,85 @@ impl Gate {
         (is_pod && !own && judged).then_some(pod)
     }
 
-    async fn answer(
-        &self,
-        request: &PodRequest<'_>,
-        pod: &Pod<'_>,
-        deadline: Instant,
-    ) -> (Answer, RequestLabels) {
+    /// Whether objects of that namespace always pass.
+    pub(super) fn is_own_namespace(&self, namespace: Option<&str>) -> bool {
+        self.own_namespace.is_some() && namespace == self.own_namespace.as_deref()
+    }
+
+    async fn answer(&self, request: &PodRequest<'_>, pod: &Pod<'_>, deadline: Instant) -> Reviewed {
         let namespace = request.namespace.as_deref().unwrap_or_default();
-        let keychain = self.keychain(namespace, pod, deadline).await;
+        let keychain = self.keychain(namespace, &pod.spec, deadline).await;
         let caller = Caller {
             keychain: &keychain,
             namespace: Some(namespace),
         };
         let judgement = self.judge(pod, caller, deadline).await;
-        let decision = judgement.decision.action.as_str();
-        let labels = labels(request, decision, judgement.decision.outcome.code());
-        if judgement.decision.action != Action::Allow || judgement.decision.softened.is_some() {
-            log(request, pod, decision, &judgement);
-        }
-        (judgement.into_answer(), labels)
+        let metadata = &pod.metadata;
+        let name = if metadata.name.is_empty() {
+            &metadata.generate_name
+        } else {
+            &metadata.name
+        };
+        let subject = Subject {
+            kind: WorkloadKind::Pod,
+            namespace,
+            name,
+            uid: &request.uid,
+            operation: request.operation,
+        };
+        finish(&subject, judgement)
     }
-}
 
-impl Gate {
     /// The credentials that the pod's kubelet would have from its pull secrets; none where reading them is off.
-    async fn keychain(&self, namespace: &str, pod: &Pod<'_>, deadline: Instant) -> Keychain {
+    pub(super) async fn keychain(
+        &self,
+        namespace: &str,
+        spec: &PodSpec<'_>,
+        deadline: Instant,
+    ) -> Keychain {
         let reads = self.reads_pull_secrets.load(Ordering::Relaxed);
         let Some(pull_secrets) = self.pull_secrets.as_ref().filter(|_| reads) else {
             return Keychain::anonymous();
         };
-        let names: Vec<&str> = pod
-            .spec
+        let names: Vec<&str> = spec
             .image_pull_secrets
             .iter()
             .map(|secret| &*secret.name)
             .collect();
         pull_secrets
-            .keychain(namespace, &names, &pod.spec.service_account_name, deadline)
+            .keychain(namespace, &names, &spec.service_account_name, deadline)
             .await
     }
+}
+
+/// The object under review, as far as the log tells of it.
+pub(super) struct Subject<'a> {
+    pub(super) kind: WorkloadKind,
+    pub(super) namespace: &'a str,
+    pub(super) name: &'a str,
+    pub(super) uid: &'a str,
+    pub(super) operation: Operation,
+}
+
+/// Tells of a judgement in the log and makes it the answer.
+pub(super) fn finish(subject: &Subject<'_>, judgement: Judgement<'_>) -> Reviewed {
+    let decision = &judgement.decision;
+    let labels = labels(
+        subject.kind,
+        subject.operation,
+        decision.action.as_str(),
+        decision.outcome.code(),
+    );
+    if decision.action != Action::Allow || decision.softened.is_some() {
+        log(subject, &judgement);
+    }
+    (judgement.into_answer(), labels)
 }
 
 /// Whether an update changed what a verdict rests on: the images, or the placement of a gated pod (OPERATIONS A9).
 fn has_changed(old: &Pod<'_>, new: &Pod<'_>) -> bool {
     let (old, new) = (&old.spec, &new.spec);
-    let images = |spec: &'_ crate::domain::pod::PodSpec<'_>| -> Vec<String> {
+    let images = |spec: &'_ PodSpec<'_>| -> Vec<String> {
         spec.images()
             .iter()
             .map(|image| image.image.to_owned())
@@ -116,28 +160,33 @@ fn has_changed(old: &Pod<'_>, new: &Pod<'_>) -> bool {
     images(old) != images(new) || !same_place
 }
 
-fn labels(request: &PodRequest<'_>, decision: &'static str, reason: &'static str) -> RequestLabels {
+pub(super) fn labels(
+    kind: WorkloadKind,
+    operation: Operation,
+    decision: &'static str,
+    reason: &'static str,
+) -> RequestLabels {
     RequestLabels {
-        operation: request.operation.as_str(),
+        kind: match kind {
+            WorkloadKind::Pod => "pod",
+            _ => "workload",
+        },
+        operation: operation.as_str(),
         decision,
         reason,
     }
 }
 
-/// One line per denial and warning. The image and the names of the pod are the author's words: they are fields,
-/// escaped by the formatter, and nothing that a registry said is among them.
-fn log(request: &PodRequest<'_>, pod: &Pod<'_>, decision: &str, judgement: &Judgement<'_>) {
-    let name = if pod.metadata.name.is_empty() {
-        &pod.metadata.generate_name
-    } else {
-        &pod.metadata.name
-    };
+/// One line per denial and warning. The image and the names are the author's words: they are fields, escaped by the
+/// formatter, and nothing that a registry said is among them.
+fn log(subject: &Subject<'_>, judgement: &Judgement<'_>) {
     tracing::info!(
-        uid = &*request.uid,
-        namespace = request.namespace.as_deref().unwrap_or_default(),
-        pod = &**name,
-        operation = request.operation.as_str(),
-        decision,
+        uid = subject.uid,
+        namespace = subject.namespace,
+        kind = subject.kind.name(),
+        name = subject.name,
+        operation = subject.operation.as_str(),
+        decision = judgement.decision.action.as_str(),
         code = judgement.decision.outcome.code(),
         message = judgement.message.text,
     );

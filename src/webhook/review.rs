@@ -107,6 +107,7 @@ impl<F> Reviewer<F> {
     /// Counts what the review function did not come to count.
     fn count(&self, decision: &'static str, reason: &'static str) {
         self.metrics.reviewed(RequestLabels {
+            kind: "unknown",
             operation: "unknown",
             decision,
             reason,

@@ -4,6 +4,7 @@ mod install;
 mod nodes;
 mod outcomes;
 mod verdicts;
+mod workloads;
 
 use anyhow::Result;
 use libtest_mimic::{Failed, Trial};
@@ -47,8 +48,8 @@ const ALL: &[(&str, Run)] = &[
     ("helm_installs_it", install::helm_installs_it),
     ("the_story_is_told", verdicts::the_story_is_told),
     (
-        "a_deployment_learns_it_from_its_replica_set",
-        verdicts::a_deployment_learns_it_from_its_replica_set,
+        "a_deployment_is_warned_and_its_replica_set_told",
+        workloads::a_deployment_is_warned_and_its_replica_set_told,
     ),
     (
         "wrong_platforms_are_rejected",

@@ -19,3 +19,4 @@ mod support;
 mod tidy;
 mod verdict_properties;
 mod webhook;
+mod workloads;

@@ -1,6 +1,6 @@
 //! The webhook over real TLS: what it answers, when it is ready, and how it stops.
 
-mod harness;
+pub(crate) mod harness;
 mod lifecycle;
 
 use std::time::Duration;
@@ -142,7 +142,7 @@ async fn a_panic_fails_no_review_but_its_own() {
     assert_eq!(client.review(&review_of("fine")).await.status, 200);
     let metrics = gate.health("/metrics").await;
     assert!(metrics.text().contains(
-        r#"platform_gate_admission_requests_total{operation="unknown",decision="warn",reason="internal"} 1"#
+        r#"platform_gate_admission_requests_total{kind="unknown",operation="unknown",decision="warn",reason="internal"} 1"#
     ));
 }
 

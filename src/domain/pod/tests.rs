@@ -61,3 +61,34 @@ fn a_real_review_is_borrowed() {
     assert!(pod.spec.images().len() >= 4);
     assert!(pod.spec.containers[0].image.is_borrowed());
 }
+
+#[test]
+fn a_change_counts_where_it_is_of_images_or_of_placement() {
+    let pod = |spec: &str| -> String { format!(r#"{{"spec":{{{spec}}}}}"#) };
+    let old = pod(r#""containers":[{"name":"web","image":"nginx:1"}],"volumes":[{"name":"v"}]"#);
+    for (spec, want) in [
+        (r#""containers":[{"name":"web","image":"nginx:1"}]"#, false),
+        (
+            r#""containers":[{"name":"web","image":"nginx:1","command":["x"]}],"serviceAccountName":"s""#,
+            false,
+        ),
+        (r#""containers":[{"name":"web","image":"nginx:2"}]"#, true),
+        (
+            r#""containers":[{"name":"web","image":"nginx:1"}],"nodeSelector":{"a":"b"}"#,
+            true,
+        ),
+        (
+            r#""containers":[{"name":"web","image":"nginx:1"}],"tolerations":[{"key":"a"}]"#,
+            true,
+        ),
+        (
+            r#""containers":[{"name":"web","image":"nginx:1"}],"runtimeClassName":"gvisor""#,
+            true,
+        ),
+    ] {
+        let (new, old) = (pod(spec), old.clone());
+        let new: Pod<'_> = serde_json::from_str(&new).unwrap();
+        let old: Pod<'_> = serde_json::from_str(&old).unwrap();
+        assert_eq!(new.spec.differs_from(&old.spec), want, "{spec}");
+    }
+}

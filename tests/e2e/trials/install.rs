@@ -104,7 +104,7 @@ fn state_of_pods(cluster: &Cluster) -> String {
 /// What the API server counted: no call failed and none was skipped. A dead webhook exports nothing itself.
 pub(crate) fn no_call_failed(cluster: &Cluster) -> Result<()> {
     let metrics = cluster.kubectl.run(&["get", "--raw", "/metrics"])?;
-    let ours = |line: &&str| line.contains("pods.platform-gate.io");
+    let ours = |line: &&str| line.contains(".platform-gate.io");
     let lines: Vec<&str> = metrics.lines().filter(ours).collect();
     let rejections = lines
         .iter()

@@ -4,20 +4,19 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
 
 use crate::cluster::{Cluster, REAL_NODE};
 use crate::kubectl::{Kubectl, Namespace};
 use crate::pod::Pod;
 
 const MINUTE: Duration = Duration::from_secs(60);
-const BUILD: &str = "node.kubernetes.io/windows-build";
+pub(super) const BUILD: &str = "node.kubernetes.io/windows-build";
 
 fn pod(namespace: &Namespace<'_>, image: &str) -> Pod {
     Pod::new(namespace.name(), "pod", image)
 }
 
-fn contains_all(text: &str, words: &[&str]) -> Result<()> {
+pub(super) fn contains_all(text: &str, words: &[&str]) -> Result<()> {
     for word in words {
         ensure!(text.contains(word), "{word:?} is not in {text:?}");
     }
@@ -62,52 +61,6 @@ pub(crate) fn the_story_is_told(cluster: &Cluster) -> Result<()> {
     admitted(
         kubectl,
         &pod(&namespace, "hello-world:nanoserver").node_selector(BUILD, "10.0.17763"),
-    )
-}
-
-pub(crate) fn a_deployment_learns_it_from_its_replica_set(cluster: &Cluster) -> Result<()> {
-    let kubectl = &cluster.kubectl;
-    let namespace = kubectl.namespace("deployment")?;
-    let labels = json!({"app": "nanoserver"});
-    let deployment = json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "nanoserver", "namespace": namespace.name()},
-        "spec": {
-            "selector": {"matchLabels": labels},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {
-                    "nodeSelector": {BUILD: "10.0.14393"},
-                    "containers": [{"name": "app", "image": "hello-world:nanoserver"}],
-                },
-            },
-        },
-    });
-    kubectl.apply(&deployment.to_string())?;
-    let sets = [
-        "replicasets",
-        "-n",
-        namespace.name(),
-        "-l",
-        "app=nanoserver",
-    ];
-    let found = crate::wait::until("the ReplicaSet is made", MINUTE, || {
-        let sets = kubectl.get(&sets)?;
-        Ok(sets["items"][0]["metadata"]["name"]
-            .as_str()
-            .map(str::to_owned))
-    })?;
-    let part = "no matching manifest for windows/amd64 10.0.14393";
-    let event = kubectl.wait_for_event(
-        namespace.name(),
-        &format!("ReplicaSet/{found}"),
-        part,
-        MINUTE,
-    )?;
-    contains_all(
-        &event,
-        &["hello-world:nanoserver", "To fix it", "10.0.17763"],
     )
 }
 

@@ -51,11 +51,24 @@ where
     F: Fn(Bytes, Deadline) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Vec<u8>, ReviewError>> + Send + 'static,
 {
-    let issued = issue();
-    let shared = Shared {
+    start_shared(options, review, shared()).await
+}
+
+/// What a webhook and its review function share.
+pub(crate) fn shared() -> Shared {
+    Shared {
         readiness: Readiness::waiting_for(&["nodes"]),
         ..Shared::default()
-    };
+    }
+}
+
+/// The same with what the review function has a part of.
+pub(crate) async fn start_shared<F, Fut>(options: Options, review: F, shared: Shared) -> Gate
+where
+    F: Fn(Bytes, Deadline) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Vec<u8>, ReviewError>> + Send + 'static,
+{
+    let issued = issue();
     shared.certificate.replace(&issued.leaf).unwrap();
     let server = Server::bind(options).await.unwrap();
     let addresses = server.addresses();
