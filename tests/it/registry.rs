@@ -12,6 +12,7 @@ mod isolated;
 mod measured;
 mod outage;
 mod proxied;
+mod real;
 mod tenants;
 mod wire;
 

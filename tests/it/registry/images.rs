@@ -18,7 +18,7 @@ async fn read(site: Site) -> Result<Arc<Image>, LookupFailure> {
 }
 
 /// The index in short: `linux/amd64`, `-` without a platform; `=` what was read of it.
-fn describe(index: &ImageIndex) -> String {
+pub(super) fn describe(index: &ImageIndex) -> String {
     let entries = index.manifests.iter().map(|entry| {
         let platform = entry
             .platform
