@@ -5,6 +5,7 @@
 mod nodes;
 mod nodes_file;
 mod raw;
+mod registries;
 mod reload;
 #[cfg(test)]
 mod tests;
@@ -13,12 +14,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
-use url::Url;
 
 use crate::domain::policy::Action;
 use crate::domain::rules::{ImagePattern, Rules};
 use crate::domain::verdict::finding_codes;
-use crate::registry::{Connection, HostSettings};
+use crate::registry::{HostSettings, OperatorCredentials};
 
 pub use nodes_file::parse_nodes;
 pub use reload::Reload;
@@ -32,8 +32,12 @@ pub struct Settings {
     pub pull_secrets: bool,
     /// Networks that no look-up may reach, besides those that the cluster tells of.
     pub blocked_networks: Vec<IpNet>,
-    /// Registries that need more than the defaults, by host.
+    /// Registries that need more than the defaults, by host: what the settings say, then the files that they name.
     pub registries: BTreeMap<String, HostSettings>,
+    /// The operator's own credentials.
+    pub credentials: OperatorCredentials,
+    /// What is wrong with the files that the settings name and is left out of them: one sentence each, with the file.
+    pub left_out: Vec<String>,
     /// Where the pods of an installation keep their certificate; absent outside a cluster.
     pub certificate: Option<CertificateSettings>,
 }
@@ -87,7 +91,8 @@ impl Settings {
         path.map_or_else(|| Ok(Self::default()), Self::load)
     }
 
-    /// Reads a settings file, and the CA files that it names.
+    /// Reads a settings file, and the files that it names. What those of the nodes' own kinds (`hosts.toml`,
+    /// `registries.conf`, credentials) have that cannot be used is left out, and said in [`Settings::left_out`].
     ///
     /// # Errors
     /// Everything that is wrong with it, at once where it can be read at all.
@@ -104,6 +109,13 @@ impl Settings {
         let mut mistakes = Vec::new();
         let mut policy = raw.policy();
         policy.findings = findings(&raw.findings, &mut mistakes);
+        let files = registries::Files {
+            hosts_dir: raw.hosts_dir,
+            registries_conf: raw.registries_conf,
+            default_credentials: raw.default_credentials,
+            credential_providers: raw.credential_providers,
+        };
+        let registries = registries::load(raw.registries, &files, &mut mistakes);
         let settings = Self {
             rules: Rules {
                 policy,
@@ -122,7 +134,9 @@ impl Settings {
             },
             pull_secrets: raw.pull_secrets,
             blocked_networks: networks(&raw.blocked_networks, &mut mistakes),
-            registries: registries(raw.registries, &mut mistakes),
+            registries: registries.hosts,
+            credentials: registries.credentials,
+            left_out: registries.left_out,
             certificate: raw.certificate.map(Into::into),
         };
         if mistakes.is_empty() {
@@ -181,52 +195,4 @@ fn findings(
         }
     }
     valid
-}
-
-fn registries(
-    raw: BTreeMap<String, raw::Registry>,
-    mistakes: &mut Vec<String>,
-) -> BTreeMap<String, HostSettings> {
-    let valid = raw.into_iter().map(|(host, raw)| {
-        let settings = registry(&host, raw, mistakes);
-        (host, settings)
-    });
-    valid.collect()
-}
-
-fn registry(host: &str, raw: raw::Registry, mistakes: &mut Vec<String>) -> HostSettings {
-    let field = |name: &str| format!("registries.{host:?}.{name}");
-    let mut mirrors = Vec::new();
-    for (at, text) in raw.mirrors.iter().enumerate() {
-        match Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "https" | "http") && url.has_host() => {
-                mirrors.push(url.into())
-            }
-            _ => mistakes.push(format!(
-                "{}: {text:?} is no mirror: write a URL such as https://registry.example:5000",
-                field(&format!("mirrors[{at}]"))
-            )),
-        }
-    }
-    let ca_pem = raw.ca_file.and_then(|path| match std::fs::read(&path) {
-        Ok(pem) => Some(pem),
-        Err(error) => {
-            mistakes.push(format!(
-                "{}: cannot read {}: {error}",
-                field("caFile"),
-                path.display()
-            ));
-            None
-        }
-    });
-    HostSettings {
-        mirrors,
-        connection: Connection {
-            ca_pem,
-            ..Connection::default()
-        },
-        plain_http: raw.plain_http,
-        token_hosts: raw.token_hosts,
-        ..HostSettings::default()
-    }
 }

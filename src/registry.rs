@@ -26,6 +26,7 @@ mod location;
 mod lookup;
 mod manifest;
 mod measure;
+mod operator;
 mod providers;
 mod proxy;
 mod pull;
@@ -55,6 +56,7 @@ use self::known::Known;
 pub use self::limits::Caller;
 use self::lookup::Lookups;
 use self::measure::CacheResult;
+pub use self::operator::OperatorCredentials;
 pub use self::providers::CredentialProviders;
 pub use self::proxy::{Proxies, ProxyError};
 pub use self::registries_conf::load_registries_conf;
@@ -66,6 +68,7 @@ use self::transport::Transport;
 use crate::domain::image::Image;
 use crate::domain::lookup::LookupFailure;
 use crate::domain::reference::Reference;
+pub use reqwest::header::HeaderMap;
 
 /// All registries, with what is known of them; cheap to clone.
 ///
@@ -96,8 +99,10 @@ impl Registry {
     ///
     /// # Errors
     /// Names the setting that cannot work; the former settings then stay.
-    pub async fn reconfigure(&self, settings: RegistrySettings) -> Result<(), RegistryError> {
-        let known = self.lookups.load().known.clone();
+    pub async fn reconfigure(&self, mut settings: RegistrySettings) -> Result<(), RegistryError> {
+        let before = self.lookups.load_full();
+        settings.credentials.keep(&before.credentials);
+        let known = before.known.clone();
         let lookups = build(settings, known.clone())?;
         self.lookups.store(Arc::new(lookups));
         known.cache.forget_failures().await;
@@ -134,6 +139,12 @@ impl Registry {
     ) -> Result<Arc<Image>, LookupFailure> {
         let caller = caller.into();
         let lookups = self.lookups.load_full();
+        let credentials = &lookups.credentials;
+        let all = credentials
+            .after(caller.keychain, reference, deadline)
+            .await;
+        let keychain = all.as_ref().unwrap_or(caller.keychain);
+        let caller = Caller { keychain, ..caller };
         let key = lookups.key(reference, caller.keychain)?;
         let kept = lookups.kept(&key).await;
         let measures = &lookups.known.measures;

@@ -21,14 +21,35 @@ pub(super) struct RegistryArgs {
 }
 
 impl RegistryArgs {
-    /// What the flags and the settings come to.
+    /// What the flags and the settings come to, for the user of a command. What is left out of the settings' files is
+    /// told.
     pub(super) fn settings(
         &self,
         settings: &Settings,
         egress: EgressPolicy,
     ) -> anyhow::Result<RegistrySettings> {
+        tell(&settings.left_out, &[]);
+        self.valid(settings, egress)
+    }
+
+    /// The same for whoever may create pods. What has been told before is not told again.
+    pub(super) fn serving(
+        &self,
+        settings: &Settings,
+        told: &[String],
+        egress: EgressPolicy,
+    ) -> anyhow::Result<RegistrySettings> {
+        tell(&settings.left_out, told);
+        Ok(RegistrySettings {
+            hides_refusals: true,
+            ..self.valid(settings, egress)?
+        })
+    }
+
+    fn valid(&self, settings: &Settings, egress: EgressPolicy) -> anyhow::Result<RegistrySettings> {
         let mut valid = RegistrySettings::new(egress);
         valid.hosts = settings.registries.clone();
+        valid.credentials = settings.credentials.clone();
         for host in &self.plain_http {
             valid.hosts.entry(host.clone()).or_default().plain_http = true;
         }
@@ -40,6 +61,12 @@ impl RegistryArgs {
             valid.roots.extend(more);
         }
         Ok(valid)
+    }
+}
+
+fn tell(left_out: &[String], told: &[String]) {
+    for problem in left_out.iter().filter(|problem| !told.contains(problem)) {
+        tracing::warn!("{problem}; it is left out");
     }
 }
 

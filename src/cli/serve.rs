@@ -67,7 +67,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         Some(_) => EgressPolicy::Cli,
         None => EgressPolicy::Cluster { denied: Vec::new() },
     };
-    let registry = Registry::new(args.registries.settings(&settings, egress.clone())?)?;
+    let registry = Registry::new(args.registries.serving(&settings, &[], egress.clone())?)?;
     let mut metrics = Metrics::default();
     registry.register_metrics(metrics.registry_mut());
     let shared = Shared {
@@ -88,6 +88,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
             registry,
             flags: args.registries,
             egress,
+            left_out: settings.left_out.clone(),
             networks,
             metrics: Arc::clone(&shared.metrics),
         };

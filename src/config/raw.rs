@@ -26,6 +26,10 @@ pub(super) struct Settings {
     pub(super) pull_secrets: bool,
     pub(super) blocked_networks: Vec<String>,
     pub(super) registries: BTreeMap<String, Registry>,
+    pub(super) hosts_dir: PathBuf,
+    pub(super) registries_conf: PathBuf,
+    pub(super) default_credentials: PathBuf,
+    pub(super) credential_providers: CredentialProviders,
     pub(super) certificate: Option<Certificate>,
 }
 
@@ -103,8 +107,19 @@ pub(super) struct PoolTaint {
 pub(super) struct Registry {
     pub(super) mirrors: Vec<String>,
     pub(super) ca_file: Option<PathBuf>,
+    pub(super) client_certificate_file: Option<PathBuf>,
+    pub(super) client_key_file: Option<PathBuf>,
+    pub(super) headers: BTreeMap<String, String>,
     pub(super) plain_http: bool,
     pub(super) token_hosts: Vec<String>,
+}
+
+/// The kubelet's file and folder of the same names.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct CredentialProviders {
+    pub(super) config_file: PathBuf,
+    pub(super) bin_dir: PathBuf,
 }
 
 #[derive(Debug, Deserialize)]

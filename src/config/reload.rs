@@ -1,4 +1,4 @@
-//! `Reload`: whether the settings file, or a CA file that it names, says something else than before.
+//! `Reload`: whether the settings file, or a file that it names, says something else than before.
 //!
 //! The contents are compared, not the times or the inodes of files: the kubelet swaps a symlink above them. What is
 //! half written is never taken, since two looks in a row have to find the same. Leaves out when to look, and obeying.
@@ -155,5 +155,45 @@ mod tests {
         );
         file.write(&format!("{CERTIFICATE}enforcementAction: audit"));
         assert_eq!(file.look_twice(), "Audit");
+    }
+
+    #[test]
+    fn the_files_that_it_names_are_looked_at_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = |version: &str| folder.path().join(version);
+        for (version, user) in [("1", "a"), ("2", "b")] {
+            std::fs::create_dir_all(data(version).join("r.example")).unwrap();
+            let login = format!(r#"{{"auths":{{"r.example":{{"username":"{user}"}}}}}}"#);
+            std::fs::write(data(version).join("config.json"), login).unwrap();
+            let hosts = format!("[host.'https://{user}.example']\n");
+            std::fs::write(data(version).join("r.example/hosts.toml"), hosts).unwrap();
+        }
+        // As the kubelet does it: a link to the folder, replaced by another at once.
+        let link = folder.path().join("..data");
+        let swap = |version: &str| {
+            let new = folder.path().join("..data_tmp");
+            std::os::unix::fs::symlink(data(version), &new).unwrap();
+            std::fs::rename(&new, &link).unwrap();
+        };
+        swap("1");
+        let link = link.display();
+        let mut file = File::new(&format!(
+            "hostsDir: {link}\ndefaultCredentials: {link}/config.json\n"
+        ));
+        assert_eq!(file.look_twice(), "nothing");
+        swap("2");
+        assert!(file.reload.look().is_none());
+        let found = file.reload.look().unwrap().unwrap();
+        let mirror = &found.registries["r.example"].mirrors[0];
+        assert_eq!(mirror.url.as_str(), "https://b.example/");
+        assert_ne!(
+            found.credentials.default,
+            crate::registry::Keychain::anonymous()
+        );
+        std::fs::write(data("2").join("config.json"), "{").unwrap();
+        assert!(file.reload.look().is_none());
+        let found = file.reload.look().unwrap().unwrap();
+        assert_eq!(found.left_out.len(), 1);
+        assert_eq!(file.look_twice(), "nothing");
     }
 }

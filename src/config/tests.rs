@@ -132,9 +132,12 @@ fn mistakes_name_the_line_or_the_field() {
             ],
         ),
         (
-            "registries:\n  a: {mirrors: [ftp://x]}\n  b: {caFile: /does/not/exist}\n",
+            "registries:\n  a: {mirrors: [ftp://x]}\n  b: {caFile: /does/not/exist}\n  c: {clientKeyFile: /dev/null, headers: {a b: c}}\ncredentialProviders: {binDir: /bin}\n",
             vec![
-                "2 mistake(s)",
+                "5 mistake(s)",
+                "registries.\"c\": write both clientCertificateFile and clientKeyFile",
+                "registries.\"c\".headers.\"a b\"",
+                "credentialProviders: write both configFile and binDir",
                 "registries.\"a\".mirrors[0]",
                 "https://",
                 "registries.\"b\".caFile",
@@ -205,4 +208,62 @@ fn a_wrong_node_file_is_refused_with_line_and_field() {
             assert!(message.contains(word), "{word:?} is not in:\n{message}");
         }
     }
+}
+
+#[test]
+fn settings_come_before_the_hosts_folder_and_that_before_registries_conf() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for (host, text) in [
+        (
+            "a.example",
+            "[host.'https://folder.example']\n[header]\nx-from = 'folder'\n",
+        ),
+        ("b.example", "[host.'https://folder.example']\n"),
+        ("bad.example", "server ="),
+    ] {
+        std::fs::create_dir_all(path("certs.d").join(host)).unwrap();
+        std::fs::write(path("certs.d").join(host).join("hosts.toml"), text).unwrap();
+    }
+    let conf = |host: &str| {
+        format!("[[registry]]\nlocation='{host}'\n[[registry.mirror]]\nlocation='conf.example'\n")
+    };
+    let conf = ["a.example", "b.example", "c.example"].map(conf).concat();
+    std::fs::write(path("registries.conf"), conf + "[[registry]]\n").unwrap();
+    std::fs::write(path("config.json"), "{").unwrap();
+    let text = format!(
+        "hostsDir: {}\nregistriesConf: {}\ndefaultCredentials: {}\ncredentialProviders: {{configFile: {}, binDir: /bin}}\n\
+         registries: {{a.example: {{mirrors: ['https://settings.example']}}}}\n",
+        path("certs.d").display(),
+        path("registries.conf").display(),
+        path("config.json").display(),
+        path("providers.yaml").display(),
+    );
+    let settings = settings(&text).unwrap();
+    let mirror = |host: &str| settings.registries[host].mirrors[0].url.host_str();
+    assert_eq!(mirror("a.example"), Some("settings.example"));
+    assert_eq!(
+        settings.registries["a.example"].connection.headers["x-from"],
+        "folder"
+    );
+    assert_eq!(mirror("b.example"), Some("folder.example"));
+    assert_eq!(mirror("c.example"), Some("conf.example"));
+    for (left_out, want) in settings.left_out.iter().zip([
+        "bad.example/hosts.toml: ",
+        "registries.conf: registry \"\": give a prefix",
+        "config.json: ",
+        "providers.yaml: cannot be read",
+    ]) {
+        assert!(left_out.contains(want), "{left_out}");
+    }
+    assert_eq!(settings.left_out.len(), 4);
+    assert!(settings.credentials.default.is_empty());
+}
+
+#[test]
+fn files_that_are_not_given_are_not_looked_for() {
+    let text = "hostsDir: ''\nregistriesConf: ''\ndefaultCredentials: ''\ncredentialProviders: {configFile: '', binDir: ''}\n";
+    let settings = settings(text).unwrap();
+    assert_eq!(settings.left_out, [""; 0]);
+    assert!(settings.registries.is_empty() && settings.credentials.providers.is_none());
 }

@@ -14,6 +14,8 @@ pub enum LookupFailure {
     Unauthorized,
     /// The registry knows the caller and says no.
     Forbidden,
+    /// The registry has no such image, or lets nobody in who was tried; which of these is not for the caller to know.
+    NotReadable,
     /// The registry asks callers to slow down.
     RateLimited,
     /// No connection, no name, or an error of the server's own.
@@ -38,11 +40,12 @@ pub enum LookupFailure {
 
 impl LookupFailure {
     /// All reasons, for tables and tests.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidReference,
         Self::NotFound,
         Self::Unauthorized,
         Self::Forbidden,
+        Self::NotReadable,
         Self::RateLimited,
         Self::Unreachable,
         Self::Timeout,
@@ -63,6 +66,7 @@ impl LookupFailure {
             Self::NotFound => "not-found",
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
+            Self::NotReadable => "not-readable",
             Self::RateLimited => "rate-limited",
             Self::Unreachable => "unreachable",
             Self::Timeout => "timeout",
@@ -84,6 +88,9 @@ impl LookupFailure {
             Self::NotFound => "was not found in its registry",
             Self::Unauthorized => "cannot be read: the registry asks for credentials",
             Self::Forbidden => "cannot be read: the registry refuses access",
+            Self::NotReadable => {
+                "cannot be read: it does not exist, or the registry refuses access"
+            }
             Self::RateLimited => "cannot be read now: the registry limits the rate of requests",
             Self::Unreachable => "cannot be read: the registry is not reachable",
             Self::Timeout => "cannot be read: the registry did not answer in time",

@@ -83,7 +83,7 @@ impl Kept {
 pub(super) fn failure_lifetime(failure: LookupFailure) -> Duration {
     Duration::from_secs(match failure {
         LookupFailure::NotFound | LookupFailure::Unreachable | LookupFailure::Timeout => 5,
-        LookupFailure::Tls | LookupFailure::RateLimited => 10,
+        LookupFailure::NotReadable | LookupFailure::Tls | LookupFailure::RateLimited => 10,
         LookupFailure::Unauthorized
         | LookupFailure::Forbidden
         | LookupFailure::Malformed

@@ -77,6 +77,28 @@ impl Clients {
     }
 }
 
+/// Whether the CAs and the client certificate can be used. Some faults only show when a client is made.
+pub(super) fn check_connection(host: &str, connection: &Connection) -> Result<(), RegistryError> {
+    let build = |roots| Client::builder().no_proxy().tls_certs_only(roots);
+    let host = || host.to_owned();
+    if let Some(pem) = &connection.ca_pem {
+        let unusable = |error| RegistryError::Ca {
+            host: host(),
+            source: Some(error),
+        };
+        build(parse_ca(&host(), pem)?).build().map_err(unusable)?;
+    }
+    if let Some(pem) = &connection.identity_pem {
+        let unusable = |source| RegistryError::Identity {
+            host: host(),
+            source,
+        };
+        let client = build(Vec::new()).identity(parse_identity(&host(), pem)?);
+        client.build().map_err(unusable)?;
+    }
+    Ok(())
+}
+
 fn with_connection(
     client: ClientBuilder,
     host: &str,

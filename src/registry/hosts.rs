@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::egress::Scheme;
@@ -28,6 +28,26 @@ pub struct HostSettings {
 }
 
 impl HostSettings {
+    /// These, and where they say nothing the other's. Mirrors count as a whole.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let (mirrors, mirrors_only) = match self.mirrors.is_empty() {
+            true => (other.mirrors, other.mirrors_only),
+            false => (self.mirrors, self.mirrors_only),
+        };
+        Self {
+            mirrors,
+            mirrors_only,
+            blocked: self.blocked || other.blocked,
+            connection: self.connection.or(other.connection),
+            plain_http: self.plain_http || other.plain_http,
+            token_hosts: match self.token_hosts.is_empty() {
+                true => other.token_hosts,
+                false => self.token_hosts,
+            },
+        }
+    }
+
     pub(super) fn scheme(&self) -> Scheme {
         if self.plain_http {
             Scheme::PlainHttp
@@ -105,6 +125,28 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
+    /// A header that is never logged; `None` where the name or the value is none of HTTP.
+    #[must_use]
+    pub fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        let mut value = HeaderValue::from_str(value).ok()?;
+        value.set_sensitive(true);
+        Some((name, value))
+    }
+
+    /// These, and where they say nothing the other's.
+    fn or(self, other: Self) -> Self {
+        Self {
+            ca_pem: self.ca_pem.or(other.ca_pem),
+            identity_pem: self.identity_pem.or(other.identity_pem),
+            skip_verify: self.skip_verify || other.skip_verify,
+            headers: match self.headers.is_empty() {
+                true => other.headers,
+                false => self.headers,
+            },
+        }
+    }
+
     /// Whether it needs an HTTP client of its own.
     pub(super) fn is_special(&self) -> bool {
         self.ca_pem.is_some() || self.identity_pem.is_some() || self.skip_verify

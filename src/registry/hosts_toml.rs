@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use url::Url;
 
+use super::clients::check_connection;
+use super::egress::Scheme;
 use super::endpoint::upstream_url;
 use super::hosts::{Connection, HostSettings, Mirror};
 
@@ -78,8 +80,14 @@ pub fn load_hosts_folder(folder: &Path) -> HostFiles {
     for name in names {
         let folder = folder.join(&name);
         let path = folder.join("hosts.toml");
-        let Ok(text) = std::fs::read_to_string(&path) else {
-            continue;
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if is_absent(&error) => continue,
+            Err(error) => {
+                let mistake = format!("{}: cannot be read: {error}", path.display());
+                files.mistakes.push(mistake);
+                continue;
+            }
         };
         let host = host_of_folder(&name);
         match parse_hosts(&host, &folder, &text) {
@@ -93,6 +101,17 @@ pub fn load_hosts_folder(folder: &Path) -> HostFiles {
         }
     }
     files
+}
+
+/// No folder, or one without the file: a volume of Kubernetes has some of its own.
+fn is_absent(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn folder_name(folder: &Path) -> &str {
+    let name = folder.file_name().and_then(|name| name.to_str());
+    name.unwrap_or_default()
 }
 
 /// `_default` is for all hosts without a folder; `host_5000_` is `host:5000`, which some file systems do not take.
@@ -111,6 +130,9 @@ fn host_of_folder(name: &str) -> String {
 
 fn parse_hosts(host: &str, folder: &Path, text: &str) -> Result<HostSettings, String> {
     let raw: RawFile = toml::from_str(text).map_err(|error| one_line(&error))?;
+    if host != "*" && upstream_url(host, Scheme::Https).is_none() {
+        return Err("the folder's name is no host: write host, host:port or _default".to_owned());
+    }
     let mut settings = HostSettings::default();
     for (url, raw) in raw.host.unwrap_or_default() {
         let raw: RawHost = raw
@@ -137,10 +159,7 @@ fn parse_hosts(host: &str, folder: &Path, text: &str) -> Result<HostSettings, St
 
 /// Whether a `server` is the registry that the folder is named for.
 fn is_itself(host: &str, server: &Mirror) -> bool {
-    let schemes = [
-        super::egress::Scheme::Https,
-        super::egress::Scheme::PlainHttp,
-    ];
+    let schemes = [Scheme::Https, Scheme::PlainHttp];
     let own = schemes.map(|scheme| upstream_url(host, scheme));
     server.serves_tags
         && server.serves_digests
@@ -197,20 +216,20 @@ fn connection(raw: &RawHost, folder: &Path) -> Result<Connection, String> {
     }
     let mut headers = HeaderMap::new();
     for (name, values) in raw.header.iter().flatten() {
-        let bad = || format!("header {name:?} is no HTTP header");
-        let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
         for value in values.as_slice() {
-            let mut value = HeaderValue::from_str(value).map_err(|_| bad())?;
-            value.set_sensitive(true);
-            headers.append(key.clone(), value);
+            let header = Connection::header(name, value);
+            let (name, value) = header.ok_or(format!("header {name:?} is no HTTP header"))?;
+            headers.append(name, value);
         }
     }
-    Ok(Connection {
+    let connection = Connection {
         ca_pem: (!ca_pem.is_empty()).then_some(ca_pem),
         identity_pem,
         skip_verify: raw.skip_verify.unwrap_or_default(),
         headers,
-    })
+    };
+    check_connection(folder_name(folder), &connection).map_err(|error| error.to_string())?;
+    Ok(connection)
 }
 
 /// A file named relative to the folder.

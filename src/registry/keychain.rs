@@ -25,7 +25,7 @@ const DEFAULT_REGISTRY_KEY: &str = "index.docker.io";
 /// kubelet's own credentials follow a pod's.
 #[derive(Clone, Default)]
 pub struct Keychain {
-    rings: Arc<[Vec<Entry>]>,
+    rings: Arc<[Arc<[Entry]>]>,
 }
 
 #[derive(Clone)]
@@ -57,6 +57,12 @@ impl Keychain {
         Self::default()
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rings.iter().all(|ring| ring.is_empty())
+    }
+
     /// Reads the content of a pull secret of type `kubernetes.io/dockerconfigjson`, or docker's `config.json`.
     ///
     /// # Errors
@@ -75,18 +81,43 @@ impl Keychain {
 
     /// One ring. A location that is no URL is passed over, as the kubelet does.
     pub(super) fn of_logins(logins: Vec<LoginEntry>) -> Self {
+        Self::of_ring(logins, |_, username, password| {
+            Credential::new(username, password)
+        })
+    }
+
+    /// One ring of what a program gives, for whoever asks. Its passwords change by the hour and are one identity all the
+    /// same, so that what they opened need not be fetched anew with each of them.
+    pub(super) fn of_provider(provider: &str, logins: Vec<LoginEntry>) -> Self {
+        Self::of_ring(logins, |location, username, password| {
+            let mut hash = Sha256::new();
+            for part in ["credential provider", provider, location] {
+                hash.update(part.len().to_le_bytes());
+                hash.update(part);
+            }
+            Credential {
+                identity: hash.finalize().into(),
+                ..Credential::new(username, password)
+            }
+        })
+    }
+
+    fn of_ring(
+        logins: Vec<LoginEntry>,
+        credential: impl Fn(&str, &str, &str) -> Credential,
+    ) -> Self {
         let entry = |(location, username, password): LoginEntry| {
             let location = key_of(&location)?;
             Some(Entry {
                 pattern: Pattern::parse(&location),
+                credential: Arc::new(credential(&location, &username, &password)),
                 location: location.into(),
-                credential: Arc::new(Credential::new(&username, &password)),
             })
         };
         let mut ring: Vec<Entry> = logins.into_iter().filter_map(entry).collect();
         sort(&mut ring);
         Self {
-            rings: [ring].into(),
+            rings: [ring.into()].into(),
         }
     }
 
@@ -95,12 +126,15 @@ impl Keychain {
     #[must_use]
     pub fn merge(&self, other: &Self) -> Self {
         let length = self.rings.len().max(other.rings.len());
-        let ring = |keychain: &Self, i: usize| keychain.rings.get(i).cloned().unwrap_or_default();
+        let ring = |keychain: &Self, i: usize| match keychain.rings.get(i) {
+            Some(ring) => ring.to_vec(),
+            None => Vec::new(),
+        };
         let merged = (0..length).map(|i| {
             let mut both = ring(self, i);
             both.extend(ring(other, i));
             sort(&mut both);
-            both
+            both.into()
         });
         Self {
             rings: merged.collect(),
@@ -166,10 +200,22 @@ impl fmt::Debug for Candidate<'_> {
     }
 }
 
+/// Whether the same is tried for each image.
+impl PartialEq for Keychain {
+    fn eq(&self, other: &Self) -> bool {
+        let of = |keychain: &Self| -> Vec<Vec<(Box<str>, Identity)>> {
+            let entry = |entry: &Entry| (entry.location.clone(), entry.credential.identity);
+            let rings = keychain.rings.iter();
+            rings.map(|ring| ring.iter().map(entry).collect()).collect()
+        };
+        of(self) == of(other)
+    }
+}
+
 /// Says how many, never what.
 impl fmt::Debug for Keychain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let credentials: usize = self.rings.iter().map(Vec::len).sum();
+        let credentials: usize = self.rings.iter().map(|ring| ring.len()).sum();
         write!(f, "Keychain({credentials} credentials)")
     }
 }

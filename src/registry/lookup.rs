@@ -13,8 +13,9 @@ use super::endpoint::Endpoint;
 use super::keychain::{Credential, Keychain, identity_of};
 use super::known::Known;
 use super::limits::{Caller, Turn};
+use super::operator::OperatorCredentials;
 use super::pull::{pull, resolve_tag};
-use super::routes::{Routes, Upstream};
+use super::routes::{Plan, Routes, Upstream};
 use super::session::{Session, Wire};
 use super::settings::RegistrySettings;
 use crate::domain::image::{Digest, EntryContent, Image, ImageContent, ImageIndex};
@@ -28,6 +29,8 @@ pub(super) struct Lookups {
     pub(super) wire: Wire,
     pub(super) known: Known,
     pub(super) routes: Routes,
+    pub(super) credentials: OperatorCredentials,
+    hides_refusals: bool,
     tag_ttl: Duration,
     tag_stale: Duration,
     pull_timeout: Duration,
@@ -39,6 +42,8 @@ impl Lookups {
             wire,
             known,
             routes: Routes::new(settings.hosts),
+            credentials: settings.credentials,
+            hides_refusals: settings.hides_refusals,
             tag_ttl: settings.tag_ttl,
             tag_stale: settings.tag_stale,
             pull_timeout: settings.pull_timeout,
@@ -129,6 +134,7 @@ impl Lookups {
         };
         let registry = key.reference.registry();
         tracing::debug!(registry, reason = failure.code(), "image look-up failed");
+        let failure = self.told(&key.reference, failure);
         let lifetime = failure_lifetime(failure);
         let known = kept.filter(|kept| kept.outcome.is_ok() && is_outage(failure));
         let next = match known {
@@ -143,6 +149,27 @@ impl Lookups {
                 .await;
         }
         outcome
+    }
+
+    /// What a caller is told of a failure. It is kept as that too: for how long must not tell more than the words.
+    fn told(&self, reference: &Reference, failure: LookupFailure) -> LookupFailure {
+        let is_refusal = matches!(
+            failure,
+            LookupFailure::NotFound | LookupFailure::Unauthorized | LookupFailure::Forbidden
+        );
+        if !(self.hides_refusals && is_refusal) {
+            return failure;
+        }
+        let plan = self.routes.plan(reference);
+        let mut endpoints = plan.iter().flat_map(Plan::endpoints);
+        let name = |endpoint: &Endpoint| format!("{}/{}", endpoint.name, endpoint.repository);
+        let is_hidden =
+            endpoints.any(|endpoint| self.credentials.may_be_tried(reference, &name(endpoint)));
+        if is_hidden {
+            LookupFailure::NotReadable
+        } else {
+            failure
+        }
     }
 
     async fn keep(&self, key: Key, image: Arc<Image>, turn: &Turn) -> Outcome {

@@ -109,7 +109,14 @@ impl<'a> Session<'a> {
         );
         if let Some(challenge) = self.wire.challenges.0.get(&key) {
             let answer = self.answer(&challenge, call).await;
-            if matches!(answer, Err(LookupFailure::Unauthorized)) {
+            // Whichever refusal it is, so that the next look-up takes as many requests after each of them.
+            let is_refused = matches!(
+                answer,
+                Err(LookupFailure::NotFound
+                    | LookupFailure::Unauthorized
+                    | LookupFailure::Forbidden)
+            );
+            if is_refused {
                 self.wire.challenges.0.invalidate(&key);
             }
             return answer;

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
 
 use super::hosts::HostSettings;
+use super::operator::OperatorCredentials;
 use super::proxy::Proxies;
 
 /// What a [`Registry`](super::Registry) needs to know.
@@ -19,6 +20,11 @@ pub struct RegistrySettings {
     /// the hosts below one, and `*` for all others. The longest prefix counts. A host named here, or as a mirror, may have an address that [`EgressPolicy::Cluster`]
     /// otherwise blocks, metadata and link-local addresses excepted.
     pub hosts: BTreeMap<String, HostSettings>,
+    /// What every caller's credentials are followed by.
+    pub credentials: OperatorCredentials,
+    /// Where one of these credentials may be tried, not found, unauthorized and forbidden are called not readable: what a
+    /// registry tells the operator of images that neither may read is nothing for tenants (OPERATIONS T3).
+    pub hides_refusals: bool,
     /// Which addresses may be connected to.
     pub egress: EgressPolicy,
     /// Through which proxies registries are asked.
@@ -47,12 +53,14 @@ pub struct RegistrySettings {
 }
 
 impl RegistrySettings {
-    /// The defaults: no host named, no proxy, no CA, 2 s to connect, 20 s for an image, tags used unasked for 30 s
+    /// The defaults: no host named, no credentials, no proxy, no CA, 2 s to connect, 20 s for an image, tags used unasked for 30 s
     /// and for 10 min while being asked for, 32 MiB of answers and 8 MiB of one namespace's, 256 look-ups at a time, 32 at one host and 24 for one namespace.
     #[must_use]
     pub fn new(egress: EgressPolicy) -> Self {
         Self {
             hosts: BTreeMap::new(),
+            credentials: OperatorCredentials::default(),
+            hides_refusals: false,
             egress,
             proxies: Proxies::default(),
             roots: Vec::new(),

@@ -10,6 +10,7 @@ mod hostile;
 mod images;
 mod isolated;
 mod measured;
+mod operator;
 mod outage;
 mod proxied;
 mod real;

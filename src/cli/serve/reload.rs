@@ -21,13 +21,15 @@ pub(super) struct Obeying {
     /// What the command line says of registries goes on counting.
     pub(super) flags: RegistryArgs,
     pub(super) egress: EgressPolicy,
+    /// What was told of the settings' files.
+    pub(super) left_out: Vec<String>,
     pub(super) networks: SharedNetworks,
     pub(super) metrics: Arc<Metrics>,
 }
 
 impl Obeying {
     /// Looks at the file for ever.
-    pub(super) async fn watch(self, mut reload: Reload) {
+    pub(super) async fn watch(mut self, mut reload: Reload) {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -58,8 +60,10 @@ impl Obeying {
     }
 
     /// All of it or nothing: what may fail comes first.
-    async fn take(&self, settings: Settings) -> anyhow::Result<()> {
-        let registries = self.flags.settings(&settings, self.egress.clone())?;
+    async fn take(&mut self, settings: Settings) -> anyhow::Result<()> {
+        let egress = self.egress.clone();
+        let registries = self.flags.serving(&settings, &self.left_out, egress)?;
+        self.left_out = settings.left_out;
         self.registry.reconfigure(registries).await?;
         {
             let mut networks = lock(&self.networks);

@@ -26,6 +26,14 @@ fn describe(settings: &HostSettings) -> String {
     all.join(", ")
 }
 
+/// PEM of a certificate, and of its key.
+fn pair() -> (String, String) {
+    // A second call finds it installed, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let pair = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+    (pair.cert.pem(), pair.signing_key.serialize_pem())
+}
+
 #[test]
 fn hosts_come_in_the_order_written_and_the_server_last() {
     for (host, text, want) in [
@@ -63,7 +71,8 @@ fn hosts_come_in_the_order_written_and_the_server_last() {
 #[test]
 fn connections_belong_to_their_host() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, content) in [("ca.pem", "CA"), ("c.pem", "CERT"), ("k.pem", "KEY")] {
+    let pair = pair();
+    for (name, content) in [("ca.pem", &pair.0), ("c.pem", &pair.0), ("k.pem", &pair.1)] {
         std::fs::write(folder.path().join(name), content).unwrap();
     }
     let text = r#"
@@ -78,15 +87,13 @@ x-key = ["SECRET", "second"]
     assert!(settings.connection.skip_verify);
     let connection = &settings.mirrors[0].connection;
     assert!(!connection.skip_verify);
-    assert_eq!(connection.ca_pem.as_deref(), Some(&b"CA\nCA\n"[..]));
-    assert_eq!(
-        connection.identity_pem.as_deref(),
-        Some(&b"CERT\nKEY\n"[..])
-    );
+    let joined = |parts: [&str; 2]| format!("{}\n{}\n", parts[0], parts[1]).into_bytes();
+    assert_eq!(connection.ca_pem, Some(joined([&pair.0, &pair.0])));
+    assert_eq!(connection.identity_pem, Some(joined([&pair.0, &pair.1])));
     assert_eq!(connection.headers.get_all("x-key").iter().count(), 2);
     let debug = format!("{settings:?}");
     assert!(
-        !debug.contains("SECRET") && !debug.contains("KEY"),
+        !debug.contains("SECRET") && !debug.contains("PRIVATE"),
         "{debug}"
     );
 }
@@ -104,6 +111,7 @@ fn mistakes_say_where_and_repeat_no_secret() {
             "server: unknown capability \"fly\"",
         ),
         ("ca = \"gone.pem\"\n", "cannot read \"gone.pem\""),
+        ("client = \"/dev/null\"\n", "the client certificate"),
         ("[header]\n\"a b\" = \"SECRET\"\n", "header \"a b\""),
         ("[header]\na = \"SECRET\n\"\n", ""),
         (
@@ -141,6 +149,52 @@ fn folders_are_named_for_hosts_and_a_bad_file_spoils_no_other() {
     assert_eq!(url, "https://new.example/");
     assert_eq!(files.mistakes.len(), 1);
     assert!(files.mistakes[0].contains("bad.example/hosts.toml: "));
+    std::fs::create_dir(folder.path().join("a b")).unwrap();
+    std::fs::write(folder.path().join("a b/hosts.toml"), "").unwrap();
+    std::fs::create_dir_all(folder.path().join("folder.example/hosts.toml")).unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let mistakes = load_hosts_folder(folder.path()).mistakes;
+    for (mistake, want) in mistakes.iter().zip([
+        "a b/hosts.toml: the folder's name is no host",
+        "bad.example/hosts.toml: ",
+        "folder.example/hosts.toml: cannot be read",
+    ]) {
+        assert!(mistake.contains(want), "{mistake}");
+    }
+    assert_eq!(mistakes.len(), 3);
     let missing = load_hosts_folder(Path::new("/no/such/folder"));
     assert!(missing.mistakes[0].starts_with("cannot read /no/such/folder"));
+}
+
+#[test]
+fn certificates_that_cannot_be_used_leave_out_their_registry_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mine, other) = (pair(), pair());
+    let files = [
+        ("good", &mine.0, "ca = 'x.pem'"),
+        ("words", &"no PEM".to_owned(), "ca = 'x.pem'"),
+        (
+            "odd",
+            &"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned(),
+            "ca = 'x.pem'",
+        ),
+        ("swapped", &(mine.0.clone() + &other.1), "client = 'x.pem'"),
+        ("whole", &(mine.0.clone() + &mine.1), "client = 'x.pem'"),
+    ];
+    for (name, pem, text) in files {
+        let folder = folder.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("x.pem"), pem).unwrap();
+        std::fs::write(folder.join("hosts.toml"), text).unwrap();
+    }
+    let files = load_hosts_folder(folder.path());
+    assert_eq!(files.hosts.keys().collect::<Vec<_>>(), ["good", "whole"]);
+    for (mistake, want) in files.mistakes.iter().zip([
+        "odd/hosts.toml: the CA of registry \"odd\" cannot be used: give PEM",
+        "swapped/hosts.toml: the client certificate of registry \"swapped\" cannot be used",
+        "words/hosts.toml: the CA of registry \"words\" cannot be used: give PEM",
+    ]) {
+        assert!(mistake.contains(want), "{mistake}");
+    }
+    assert_eq!(files.mistakes.len(), 3);
 }

@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_OUTPUT: u64 = 256 << 10;
 
 /// Why a run gave nothing. Nothing that the provider wrote is in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub(super) enum Failure {
     #[error("it cannot be started")]
     Start,

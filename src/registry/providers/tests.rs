@@ -65,7 +65,7 @@ async fn providers_are_asked_for_their_images_and_answers_kept_by_their_key() {
         (r#""cacheKeyType":"Image""#, 3),
         (r#""cacheKeyType":"Registry""#, 2),
         (r#""cacheKeyType":"Global""#, 1),
-        (r#""cacheKeyType":"Global","cacheDuration":"0s""#, 4),
+        (r#""cacheKeyType":"Global","cacheDuration":"0s""#, 1),
     ] {
         let folder = Folder::new(
             &entry("cloud", "*.cloud.example"),
