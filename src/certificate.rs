@@ -25,6 +25,9 @@ pub const LEAF_LIFE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Certificates begin in the past, for clients whose clock is behind ours.
 const BACKDATE: Duration = Duration::from_secs(60 * 60);
 
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+const END: &str = "-----END CERTIFICATE-----";
+
 /// A certificate (or chain, or bundle) and the key of its first entry, both PEM.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pair {
@@ -50,6 +53,8 @@ pub struct Issued {
     pub ca: Pair,
     /// The serving certificate.
     pub leaf: Pair,
+    /// A CA that clients trust already, and that the next serving certificate will be of.
+    pub next: Option<Pair>,
 }
 
 /// Why certificates could not be made or must not be used.
@@ -138,7 +143,11 @@ impl Validity {
 pub fn issue(names: &[String], now: SystemTime) -> Result<Issued, CertificateError> {
     let ca = issue_ca(now)?;
     let leaf = issue_leaf(&ca, names, now)?;
-    Ok(Issued { ca, leaf })
+    Ok(Issued {
+        ca,
+        leaf,
+        next: None,
+    })
 }
 
 /// A new CA: ECDSA on P-256, whose handshakes are cheap and which every client knows.
@@ -248,6 +257,21 @@ pub fn check_serves(
     Ok(())
 }
 
+/// The certificates of a bundle, each as PEM of its own.
+///
+/// # Errors
+/// When there is none.
+pub fn split(bundle: &str) -> Result<Vec<String>, CertificateError> {
+    certificates(bundle)?;
+    let mut all = Vec::new();
+    for block in bundle.split_inclusive(END) {
+        if let Some(begin) = block.find(BEGIN) {
+            all.push(format!("{}\n", &block[begin..]));
+        }
+    }
+    Ok(all)
+}
+
 fn first_certificate(pem: &str) -> Result<CertificateDer<'static>, CertificateError> {
     CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| CertificateError::NoCertificate)
 }
@@ -292,6 +316,17 @@ mod tests {
         }
         let stranger = check_serves(&old.leaf, &new.ca.certificate, &all, now());
         assert!(matches!(stranger, Err(CertificateError::Untrusted { .. })));
+    }
+
+    #[test]
+    fn a_bundle_splits_into_its_certificates() {
+        let all = names(&["gate"]);
+        let cas: Vec<_> = (0..3)
+            .map(|_| issue(&all, now()).unwrap().ca.certificate)
+            .collect();
+        assert_eq!(split(&cas.concat()).unwrap(), cas);
+        assert_eq!(split(&format!("# ours\n{}\n", cas[0])).unwrap(), cas[..1]);
+        assert!(split("none").is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 pub mod certificate;
 pub mod client;
+pub mod lease;
 mod list;
 pub mod networks;
 pub mod nodes;

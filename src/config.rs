@@ -2,6 +2,7 @@
 //!
 //! Leaves out flags and environment variables, which are `cli`'s, and who obeys settings that have changed.
 
+mod certificate;
 mod nodes;
 mod nodes_file;
 mod raw;
@@ -20,6 +21,7 @@ use crate::domain::rules::{ImagePattern, Rules};
 use crate::domain::verdict::finding_codes;
 use crate::registry::{HostSettings, OperatorCredentials};
 
+pub use certificate::{CertificateMode, CertificateSettings};
 pub use nodes_file::parse_nodes;
 pub use reload::Reload;
 
@@ -40,17 +42,6 @@ pub struct Settings {
     pub left_out: Vec<String>,
     /// Where the pods of an installation keep their certificate; absent outside a cluster.
     pub certificate: Option<CertificateSettings>,
-}
-
-/// The objects of an installation that a self-managed certificate needs, by name. Their namespace is the pod's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateSettings {
-    /// The Secret that keeps it.
-    pub secret: String,
-    /// The Service that it is for.
-    pub service: String,
-    /// The webhook configuration that trusts it.
-    pub webhook_configuration: String,
 }
 
 /// A file that cannot be used. The message names the file, the place and the cure.
@@ -137,7 +128,9 @@ impl Settings {
             registries: registries.hosts,
             credentials: registries.credentials,
             left_out: registries.left_out,
-            certificate: raw.certificate.map(Into::into),
+            certificate: raw
+                .certificate
+                .map(|raw| certificate::certificate(raw, &mut mistakes)),
         };
         if mistakes.is_empty() {
             return Ok(settings);

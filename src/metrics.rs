@@ -34,6 +34,7 @@ pub struct Metrics {
     certificate_expiry: Gauge,
     settings_are_good: Gauge,
     settings_taken: Gauge,
+    certificate_in_order: Gauge,
 }
 
 /// What a review was counted under. Values are literals, so that their number is bounded.
@@ -73,6 +74,7 @@ impl Default for Metrics {
             certificate_expiry: Gauge::default(),
             settings_are_good: Gauge::default(),
             settings_taken: Gauge::default(),
+            certificate_in_order: Gauge::default(),
             registry: Registry::default(),
         };
         metrics.register(&mut registry);
@@ -124,6 +126,11 @@ impl Metrics {
             "config_last_reload_success_timestamp_seconds",
             "When the settings in force were read, in seconds since 1970",
             self.settings_taken.clone(),
+        );
+        registry.register(
+            "certificate_in_order",
+            "1 if the last look at the certificate, its Secret and caBundle found or put them in order, 0 if not",
+            self.certificate_in_order.clone(),
         );
         let build = BuildLabels {
             version: env!("CARGO_PKG_VERSION"),
@@ -184,6 +191,11 @@ impl Metrics {
     /// Notes that the settings file cannot be used as it is now.
     pub fn settings_refused(&self) {
         self.settings_are_good.set(0);
+    }
+
+    /// Notes whether certificate, Secret and `caBundle` were last found, or put, in order.
+    pub fn set_certificate_in_order(&self, in_order: bool) {
+        self.certificate_in_order.set(i64::from(in_order));
     }
 
     /// The metrics as OpenMetrics text.
@@ -261,8 +273,10 @@ mod tests {
         metrics.read_node_age_from(|| Some(Duration::from_millis(1500)));
         metrics.set_certificate_expiry(SystemTime::UNIX_EPOCH + Duration::from_secs(7));
         metrics.settings_taken(SystemTime::UNIX_EPOCH + Duration::from_secs(9));
+        metrics.set_certificate_in_order(true);
         let text = metrics.to_text();
         for line in [
+            "platform_gate_certificate_in_order 1",
             "platform_gate_config_reload_success 1",
             "platform_gate_config_last_reload_success_timestamp_seconds 9",
             r#"platform_gate_admission_requests_total{kind="pod",operation="create",decision="deny",reason="os-mismatch"} 1"#,

@@ -14,11 +14,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::registry_args::RegistryArgs;
 use super::{Exit, logging};
 use crate::certificate::{CertificateError, Pair};
+use crate::cluster::certificate::Mode;
 use crate::cluster::networks::{self, Networks};
 use crate::cluster::nodes::{self, NodeEvent};
 use crate::cluster::pull_secrets::PullSecrets;
 use crate::cluster::{Freshness, certificate, client, runtime_classes};
-use crate::config::{self, CertificateSettings, Settings};
+use crate::config::{self, CertificateMode, CertificateSettings, Settings};
 use crate::domain::inventory::Inventory;
 use crate::gate::{Gate, unix_now};
 use crate::metrics::Metrics;
@@ -55,6 +56,8 @@ type SharedNetworks = Arc<Mutex<Networks>>;
 
 /// The namespace that the pod runs in, set by the chart.
 const NAMESPACE_VARIABLE: &str = "POD_NAMESPACE";
+/// The pod's name, set by the chart: under it a replica holds the Lease.
+const POD_VARIABLE: &str = "POD_NAME";
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     logging::start(
@@ -131,6 +134,7 @@ fn without_cluster(
     let issued = crate::certificate::issue(&names, std::time::SystemTime::now())?;
     let validity = shared.certificate.replace(&issued.leaf)?;
     shared.metrics.set_certificate_expiry(validity.not_after);
+    shared.metrics.set_certificate_in_order(true);
     tracing::info!(nodes = nodes.len(), file = %path.display(), "nodes are read");
     let gate = Gate::new(settings.rules.clone(), registry, None);
     gate.update(|inventory| inventory.replace_all(nodes));
@@ -180,11 +184,19 @@ fn certificate_settings(
         secret: names.secret.clone(),
         service: names.service.clone(),
         webhook_configuration: names.webhook_configuration.clone(),
+        mode: match names.mode.clone() {
+            CertificateMode::SelfManaged { overlap } => Mode::SelfManaged { overlap },
+            CertificateMode::Provided { ca_bundle } => Mode::Provided { ca_bundle },
+            CertificateMode::CertManager => Mode::CertManager,
+        },
+        lease: names.lease.clone(),
+        identity: std::env::var(POD_VARIABLE)
+            .unwrap_or_else(|_| format!("process-{}", std::process::id())),
     })
 }
 
 fn keep_certificate(client: kube::Client, settings: certificate::Settings, shared: &Shared) {
-    let shared = shared.clone();
+    let (shared, metrics) = (shared.clone(), Arc::clone(&shared.metrics));
     shared.readiness.lost("certificate");
     let present = move |pair: &Pair| -> Result<(), CertificateError> {
         let validity = shared.certificate.replace(pair)?;
@@ -192,9 +204,10 @@ fn keep_certificate(client: kube::Client, settings: certificate::Settings, share
         shared.readiness.met("certificate");
         Ok(())
     };
+    let in_order = move |fine| metrics.set_certificate_in_order(fine);
     tokio::spawn(async move {
         certificate::Keeper::new(&client, settings)
-            .run(present)
+            .run(present, in_order)
             .await
     });
 }

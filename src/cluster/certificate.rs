@@ -1,8 +1,9 @@
-//! The self-managed certificate: kept in a Secret of the chart, presented by every replica, trusted by the API server.
+//! The certificate: kept in a Secret, presented by every replica, trusted by the API server.
 //!
 //! One pass brings Secret, presented certificate and `caBundle` together; it runs on every change of either object, and
-//! by the clock. Every replica may write: the resource version decides who was first. The webhook configuration is
-//! never created or deleted, so that whoever deletes it in an emergency has the last word.
+//! by the clock. Who may write is settled by a [`Lease`], and by resource versions besides: losing it changes nothing in
+//! what is presented. The webhook configuration is never created or deleted, so that whoever deletes it in an emergency
+//! has the last word.
 
 mod bundle;
 mod plan;
@@ -17,16 +18,22 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 use super::WATCH_SECONDS;
-use crate::certificate::{CertificateError, Issued, Pair};
+use super::lease::Lease;
+use crate::certificate::{CertificateError, Issued, Pair, check_serves, split};
 
 /// The name under which fields are owned.
 pub const FIELD_MANAGER: &str = "platform-gate";
 /// By the wall clock: machines sleep, and clocks are set.
 const CHECK_EVERY: Duration = Duration::from_secs(10 * 60);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// A pass is a few requests; one that hangs must not keep the next from being tried.
+const PASS_LIMIT: Duration = Duration::from_secs(20);
+/// A Secret that goes with the whole release must not be brought back while the release is being removed.
+const MISSING_FOR: Duration = Duration::from_secs(4);
 /// Replicas that start at once lose this race at most once each.
 const MAX_ATTEMPTS: usize = 8;
 
@@ -35,12 +42,35 @@ const MAX_ATTEMPTS: usize = 8;
 pub struct Settings {
     /// Namespace of the Secret and of the Service.
     pub namespace: String,
-    /// The Secret, made by the chart and filled here.
+    /// The Secret: made by the chart and filled here, or provided by others.
     pub secret: String,
     /// The Service through which the API server calls.
     pub service: String,
     /// The webhook configuration whose `caBundle` is kept.
     pub webhook_configuration: String,
+    /// Who makes the certificate.
+    pub mode: Mode,
+    /// The Lease that the one writer holds.
+    pub lease: String,
+    /// The name under which this replica holds it.
+    pub identity: String,
+}
+
+/// Who makes the certificate and publishes its CA.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// We do both.
+    SelfManaged {
+        /// How long a new CA is trusted before it is used, and the old one after.
+        overlap: Duration,
+    },
+    /// Others make it, we publish the CA: this bundle, or the `ca.crt` of the Secret.
+    Provided {
+        /// PEM; `None` takes the Secret's.
+        ca_bundle: Option<String>,
+    },
+    /// cert-manager does both.
+    CertManager,
 }
 
 impl Settings {
@@ -61,13 +91,14 @@ impl Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum KeepError {
     /// The Secret has gone, or was never made.
-    #[error("Secret {namespace}/{name} does not exist: `helm upgrade` brings it back")]
-    NoSecret {
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
-    },
+    #[error("Secret {0} does not exist: {1}")]
+    NoSecret(String, &'static str),
+    /// The Secret lacks what it must have.
+    #[error("Secret {0} has no {1}")]
+    Incomplete(String, &'static str),
+    /// What is stored does not serve, and this replica is not the one to write.
+    #[error("Secret {0} holds no certificate that serves: waiting for the replica that writes it")]
+    Waiting(String),
     /// Others kept writing the Secret.
     #[error("Secret {0} was changed by others {MAX_ATTEMPTS} times in a row: see who writes it")]
     Contended(String),
@@ -79,14 +110,29 @@ pub enum KeepError {
         /// What was answered.
         source: kube::Error,
     },
+    /// The API server did not answer in time.
+    #[error("the API server took too long")]
+    Slow,
     /// Certificates could not be issued, or what is stored was refused.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
 }
 
+/// What a replica has come to, pass by pass.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// What was last found good, in self-managed mode.
+    held: Option<Issued>,
+    presented: Option<Pair>,
+    /// The bundle that the API server has been told to trust, and since when.
+    published: Option<(String, Instant)>,
+    missing_since: Option<Instant>,
+}
+
 /// Keeps one certificate.
 pub struct Keeper {
     settings: Settings,
+    client: Client,
     secrets: Api<Secret>,
     configurations: Api<ValidatingWebhookConfiguration>,
 }
@@ -98,69 +144,163 @@ impl Keeper {
         Self {
             secrets: Api::namespaced(client.clone(), &settings.namespace),
             configurations: Api::all(client.clone()),
+            client: client.clone(),
             settings,
         }
     }
 
-    /// Keeps the certificate for ever; `present` is handed each new pair, and may refuse it.
-    pub async fn run(self, mut present: impl FnMut(&Pair) -> Result<(), CertificateError>) {
+    /// Keeps the certificate for ever; `present` is handed each new pair, and may refuse it, and `in_order` is told
+    /// after each pass whether it came to its end.
+    pub async fn run(
+        self,
+        mut present: impl FnMut(&Pair) -> Result<(), CertificateError>,
+        in_order: impl Fn(bool),
+    ) {
+        let mut leads = self.lead();
         let mut changes = pin!(self.changes());
-        let mut held: Option<Issued> = None;
+        let mut progress = Progress::default();
         let mut last_problem = String::new();
         loop {
-            let outcome = self.pass(&mut held, &mut present).await;
-            let problem = outcome.err().map_or_else(String::new, |e| e.to_string());
+            let writes = *leads.borrow_and_update();
+            let pass = self.pass(&mut progress, writes, &mut present);
+            let outcome = timeout(PASS_LIMIT, pass).await;
+            let problem = outcome.unwrap_or(Err(KeepError::Slow)).err();
+            let problem = problem.map_or_else(String::new, |e| e.to_string());
+            in_order(problem.is_empty());
             if problem != last_problem && !problem.is_empty() {
                 tracing::warn!(problem, "the certificate is not in order, trying again");
             }
-            let pause = if problem.is_empty() {
-                CHECK_EVERY
-            } else {
-                RETRY_AFTER
-            };
+            let pause = self.pause(problem.is_empty());
             last_problem = problem;
             // What woke us does not matter: a pass looks at everything.
-            let _ = timeout(pause, changes.next()).await;
+            tokio::select! {
+                _ = timeout(pause, changes.next()) => {}
+                Ok(()) = leads.changed() => {}
+            }
+        }
+    }
+
+    /// Whether this replica is the one that writes, from now on. With cert-manager none is.
+    fn lead(&self) -> watch::Receiver<bool> {
+        let settings = &self.settings;
+        let (held, leads) = watch::channel(false);
+        if settings.mode != Mode::CertManager {
+            let lease = Lease::new(
+                &self.client,
+                &settings.namespace,
+                &settings.lease,
+                &settings.identity,
+            );
+            tokio::spawn(lease.keep(held));
+        }
+        leads
+    }
+
+    fn pause(&self, is_fine: bool) -> Duration {
+        match self.settings.mode {
+            _ if !is_fine => RETRY_AFTER,
+            // Every replica has looked again before the old CA is dropped, even one whose watch is dead.
+            Mode::SelfManaged { overlap } => CHECK_EVERY.min(overlap / 2),
+            _ => CHECK_EVERY,
         }
     }
 
     async fn pass(
         &self,
-        held: &mut Option<Issued>,
+        progress: &mut Progress,
+        writes: bool,
         present: &mut impl FnMut(&Pair) -> Result<(), CertificateError>,
     ) -> Result<(), KeepError> {
-        let issued = self.settle(held.as_ref(), SystemTime::now()).await?;
-        if held.as_ref().map(|held| &held.leaf) != Some(&issued.leaf) {
-            present(&issued.leaf)?;
-            tracing::info!(
-                secret = self.settings.secret,
-                "presenting a new certificate"
-            );
+        let (leaf, ca) = self.find(progress, writes).await?;
+        if progress.presented.as_ref() != Some(&leaf) {
+            present(&leaf)?;
+            let secret = &self.settings.secret;
+            tracing::info!(secret, "presenting a new certificate");
+            progress.presented = Some(leaf);
         }
-        let ca = issued.ca.certificate.clone();
-        *held = Some(issued);
-        self.publish(&ca).await
+        let Some(ca) = ca.filter(|_| writes) else {
+            progress.published = None;
+            return Ok(());
+        };
+        self.publish(&ca).await?;
+        let published = progress.published.take();
+        let same = published.filter(|(bundle, _)| *bundle == ca);
+        progress.published = same.or_else(|| Some((ca, Instant::now())));
+        Ok(())
     }
 
-    /// Brings the Secret in order and returns what it holds: what it held if that is good, otherwise `held` if that
-    /// is, otherwise what is newly issued and written unless another replica was faster.
+    /// The pair to present, and what clients are to trust if that is ours to say.
+    async fn find(
+        &self,
+        progress: &mut Progress,
+        writes: bool,
+    ) -> Result<(Pair, Option<String>), KeepError> {
+        match &self.settings.mode {
+            Mode::SelfManaged { .. } => {
+                let now = SystemTime::now();
+                let issued = if writes {
+                    self.settle(progress, now).await?
+                } else {
+                    self.follow(now).await?
+                };
+                progress.held = Some(issued.clone());
+                Ok((issued.leaf, Some(issued.ca.certificate)))
+            }
+            Mode::Provided { ca_bundle } => {
+                let (leaf, found) = self.provided().await?;
+                let ca = ca_bundle.clone().or(found);
+                let ca = ca.ok_or_else(|| {
+                    let missing = "ca.crt, and the settings name no certificate.caBundle";
+                    KeepError::Incomplete(self.settings.secret.clone(), missing)
+                })?;
+                check_serves(&leaf, &ca, &self.settings.names()[..1], SystemTime::now())?;
+                Ok((leaf, Some(split(&ca)?.concat())))
+            }
+            Mode::CertManager => Ok((self.provided().await?.0, None)),
+        }
+    }
+
+    async fn provided(&self) -> Result<(Pair, Option<String>), KeepError> {
+        let name = &self.settings.secret;
+        let cure = "it is to be made by who provides the certificate";
+        let secret = self.read().await?;
+        let secret = secret.ok_or_else(|| KeepError::NoSecret(name.clone(), cure))?;
+        secret::provided(&secret)
+            .ok_or_else(|| KeepError::Incomplete(name.clone(), "tls.crt and tls.key"))
+    }
+
+    /// What another replica wrote, if it serves.
+    async fn follow(&self, now: SystemTime) -> Result<Issued, KeepError> {
+        let stored = self.read().await?.and_then(|secret| secret::parse(&secret));
+        let names = self.settings.names();
+        stored
+            .filter(|it| check_serves(&it.leaf, &it.ca.certificate, &names, now).is_ok())
+            .ok_or_else(|| KeepError::Waiting(self.settings.secret.clone()))
+    }
+
+    async fn read(&self) -> Result<Option<Secret>, KeepError> {
+        let secret = self.secrets.get_opt(&self.settings.secret).await;
+        secret.map_err(|e| api("reading the certificate's Secret", e))
+    }
+
+    /// Brings the Secret in order and returns what it holds: what it held if that is good, otherwise what this replica
+    /// holds if that is, otherwise what is newly issued and written unless another replica was faster.
     ///
     /// # Errors
-    /// When the Secret does not exist, or cannot be read or written.
+    /// When the Secret has only just gone, or cannot be read or written.
     pub async fn settle(
         &self,
-        held: Option<&Issued>,
+        progress: &mut Progress,
         now: SystemTime,
     ) -> Result<Issued, KeepError> {
         let (name, names) = (&self.settings.secret, self.settings.names());
         for _ in 0..MAX_ATTEMPTS {
-            let secret = self.secrets.get_opt(name).await;
-            let secret = secret.map_err(|e| api("reading the certificate's Secret", e))?;
-            let secret = secret.ok_or_else(|| KeepError::NoSecret {
-                namespace: self.settings.namespace.clone(),
-                name: name.clone(),
-            })?;
-            let next = match plan::plan(secret::parse(&secret), held, &names, now)? {
+            let Some(secret) = self.read().await? else {
+                self.bring_back(progress).await?;
+                continue;
+            };
+            progress.missing_since = None;
+            let next = match self.plan(&secret, progress, &names, now)? {
                 plan::Plan::Keep(issued) => return Ok(issued),
                 plan::Plan::Write(issued, why) => {
                     tracing::info!(secret = name, why, "writing the certificate");
@@ -177,6 +317,51 @@ impl Keeper {
             }
         }
         Err(KeepError::Contended(name.clone()))
+    }
+
+    fn plan(
+        &self,
+        secret: &Secret,
+        progress: &Progress,
+        names: &[String],
+        now: SystemTime,
+    ) -> Result<plan::Plan, CertificateError> {
+        let stored = secret::parse(secret);
+        let overlap = match self.settings.mode {
+            Mode::SelfManaged { overlap } => overlap,
+            _ => Duration::MAX,
+        };
+        let published = progress.published.as_ref().filter(|(bundle, _)| {
+            let stored = stored.as_ref().map(|stored| &stored.ca.certificate);
+            stored == Some(bundle)
+        });
+        let situation = plan::Situation {
+            held: progress.held.as_ref(),
+            names,
+            now,
+            published_for: published.map_or(Duration::ZERO, |(_, since)| since.elapsed()),
+            overlap,
+            asked: secret::asked(secret),
+        };
+        plan::plan(stored, &situation)
+    }
+
+    /// Makes a Secret that was deleted anew, empty; filling it is a matter of resource versions again.
+    async fn bring_back(&self, progress: &mut Progress) -> Result<(), KeepError> {
+        let (namespace, name) = (&self.settings.namespace, &self.settings.secret);
+        let since = *progress.missing_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < MISSING_FOR {
+            return Err(KeepError::NoSecret(
+                format!("{namespace}/{name}"),
+                "unless the release is being removed, it is made anew in some seconds",
+            ));
+        }
+        let params = PatchParams::apply(FIELD_MANAGER);
+        let patch = Patch::Apply(secret::empty(namespace, name));
+        let made = self.secrets.patch(name, &params, &patch).await;
+        made.map_err(|e| api("making the certificate's Secret anew", e))?;
+        tracing::info!(secret = name, "the certificate's Secret was missing");
+        Ok(())
     }
 
     /// Sees to it that the API server trusts `ca`, if there is a webhook configuration at all.
@@ -208,21 +393,22 @@ impl Keeper {
                 .fields(&fields)
                 .timeout(WATCH_SECONDS)
         };
-        let secrets = watcher(self.secrets.clone(), named(&self.settings.secret));
+        let secrets = watcher(self.secrets.clone(), named(&self.settings.secret))
+            .default_backoff()
+            .touched_objects()
+            .map(|change| log("Secret", change));
+        if self.settings.mode == Mode::CertManager {
+            return secrets.left_stream();
+        }
         let configurations = watcher(
             self.configurations.clone(),
             named(&self.settings.webhook_configuration),
         );
-        stream::select(
-            secrets
-                .default_backoff()
-                .touched_objects()
-                .map(|change| log("Secret", change)),
-            configurations
-                .default_backoff()
-                .touched_objects()
-                .map(|change| log("webhook configuration", change)),
-        )
+        let configurations = configurations
+            .default_backoff()
+            .touched_objects()
+            .map(|change| log("webhook configuration", change));
+        stream::select(secrets, configurations).right_stream()
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::CertificateSettings;
+use super::certificate::Certificate;
 use crate::domain::decision::Handlers;
 use crate::domain::policy::{self, Action, EnforcementAction};
 
@@ -122,23 +122,6 @@ pub(super) struct CredentialProviders {
     pub(super) bin_dir: PathBuf,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Certificate {
-    #[serde(rename = "mode")]
-    _mode: CertificateMode,
-    secret_name: String,
-    service_name: String,
-    webhook_configuration_name: String,
-}
-
-/// Who makes the certificate. There is one way so far; the key stands so that others can follow.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum CertificateMode {
-    SelfManaged,
-}
-
 impl Settings {
     pub(super) fn policy(&self) -> policy::Policy {
         let default = policy::Policy::default();
@@ -157,16 +140,6 @@ impl Settings {
             no_candidate: self.no_candidate.unwrap_or(default.no_candidate),
             workloads: self.workloads.unwrap_or(default.workloads),
             findings: BTreeMap::new(),
-        }
-    }
-}
-
-impl From<Certificate> for CertificateSettings {
-    fn from(raw: Certificate) -> Self {
-        Self {
-            secret: raw.secret_name,
-            service: raw.service_name,
-            webhook_configuration: raw.webhook_configuration_name,
         }
     }
 }

@@ -18,8 +18,12 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The Secret that holds the serving certificate; the Lease of its one writer has the same name. */}}
+{{/* The Secret that holds the serving certificate, and the Lease of the one pod that writes it and caBundle. */}}
 {{- define "platform-gate.certificateName" -}}
+{{- default (printf "%s-tls" (include "platform-gate.fullname" .)) .Values.certificate.secretName -}}
+{{- end -}}
+
+{{- define "platform-gate.leaseName" -}}
 {{- printf "%s-tls" (include "platform-gate.fullname" .) -}}
 {{- end -}}
 
@@ -71,8 +75,15 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- $certificate := dict
       "mode" .Values.certificate.mode
       "secretName" (include "platform-gate.certificateName" .)
+      "leaseName" (include "platform-gate.leaseName" .)
       "serviceName" (include "platform-gate.fullname" .)
       "webhookConfigurationName" (include "platform-gate.fullname" .) -}}
+{{- if eq .Values.certificate.mode "self-managed" -}}
+{{- $_ := set $certificate "overlapSeconds" (int .Values.certificate.overlapSeconds) -}}
+{{- end -}}
+{{- with .Values.certificate.caBundle -}}
+{{- $_ := set $certificate "caBundle" . -}}
+{{- end -}}
 {{- mustMerge (dict "certificate" $certificate "pullSecrets" .Values.pullSecrets.enabled) .Values.settings | toYaml -}}
 {{- end -}}
 
@@ -136,6 +147,14 @@ preferredDuringSchedulingIgnoredDuringExecution:
 {{- end -}}
 
 {{/* Webhook */}}
+
+{{- define "platform-gate.webhookAnnotations" -}}
+{{- $annotations := deepCopy (default (dict) .Values.webhook.annotations) -}}
+{{- if eq .Values.certificate.mode "cert-manager" -}}
+{{- $_ := set $annotations "cert-manager.io/inject-ca-from" (printf "%s/%s" .Release.Namespace (include "platform-gate.certificateName" .)) -}}
+{{- end -}}
+{{- toYaml $annotations -}}
+{{- end -}}
 
 {{/* Names of the namespaces that are never judged, one by one in {namespaces: [...]}. */}}
 {{- define "platform-gate.excludedNamespaces" -}}

@@ -20,6 +20,8 @@ pub(crate) const SECRET: &str = "/api/v1/namespaces/shop/secrets/gate-tls";
 pub(crate) const CONFIGURATION: &str =
     "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/gate";
 
+pub(crate) const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/shop/leases/gate-tls";
+
 /// What was asked.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
@@ -99,10 +101,14 @@ impl Fake {
         self.world.lock().unwrap().objects[path].clone()
     }
 
-    /// The writes so far.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.world.lock().unwrap().objects.contains_key(path)
+    }
+
+    /// The writes so far, but for those of the Lease.
     pub(crate) fn writes(&self) -> Vec<Asked> {
         let mut asked = self.asked();
-        asked.retain(|asked| asked.method != "GET");
+        asked.retain(|asked| asked.method != "GET" && asked.path != LEASE);
         asked
     }
 
@@ -135,12 +141,15 @@ impl Fake {
         json_of(&json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items}))
     }
 
-    fn patch(&self, path: &str, patch: &Value) -> Response {
+    fn patch(&self, asked: &Asked) -> Response {
+        let (path, patch) = (asked.path.as_str(), &asked.body);
         let mut world = self.world.lock().unwrap();
         if let Some((path, object)) = world.before_next_patch.take() {
             world.put(&path, object);
         }
-        let Some(mut object) = world.objects.get(path).cloned() else {
+        let found = world.objects.get(path).cloned();
+        let applies = asked.headers["content-type"].contains("apply-patch");
+        let Some(mut object) = found.clone().or_else(|| applies.then(|| json!({}))) else {
             return status(StatusCode::NOT_FOUND, "NotFound");
         };
         for field in ["resourceVersion", "uid"] {
@@ -151,7 +160,8 @@ impl Fake {
         }
         merge(&mut object, patch);
         let stored = world.put(path, object);
-        self.tell(path, "MODIFIED", &stored);
+        let kind = found.map_or("ADDED", |_| "MODIFIED");
+        self.tell(path, kind, &stored);
         json_of(&stored)
     }
 }
@@ -182,9 +192,9 @@ async fn answer(State(fake): State<Fake>, request: Request) -> Response {
     fake.world.lock().unwrap().asked.push(asked.clone());
     let object = fake.world.lock().unwrap().objects.get(&asked.path).cloned();
     match (asked.method.as_str(), object) {
-        ("PATCH", _) => fake.patch(&asked.path, &asked.body),
+        ("PATCH", _) => fake.patch(&asked),
         ("GET", Some(object)) => json_of(&object),
-        ("GET", None) if asked.path == SECRET || asked.path == CONFIGURATION => {
+        ("GET", None) if [SECRET, CONFIGURATION, LEASE].contains(&asked.path.as_str()) => {
             status(StatusCode::NOT_FOUND, "NotFound")
         }
         ("GET", None) if asked.query.contains("watch=true") => fake.watch(asked.path),
@@ -205,11 +215,18 @@ fn status(code: StatusCode, reason: &str) -> Response {
     (code, json_of(&body)).into_response()
 }
 
-/// A merge patch, with lists merged by `name` as apply does for webhooks.
+/// A merge patch, null removing, with lists merged by `name` as apply does for webhooks.
 fn merge(into: &mut Value, patch: &Value) {
+    if patch.is_object() && into.is_null() {
+        *into = json!({});
+    }
     match (into, patch) {
         (Value::Object(into), Value::Object(patch)) => {
             for (key, value) in patch {
+                if value.is_null() {
+                    into.remove(key);
+                    continue;
+                }
                 merge(into.entry(key).or_insert(Value::Null), value);
             }
         }
