@@ -84,7 +84,11 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- with .Values.certificate.caBundle -}}
 {{- $_ := set $certificate "caBundle" . -}}
 {{- end -}}
-{{- mustMerge (dict "certificate" $certificate "pullSecrets" .Values.pullSecrets.enabled) .Values.settings | toYaml -}}
+{{- $own := dict "certificate" $certificate "pullSecrets" .Values.pullSecrets.enabled -}}
+{{- if .Values.registryCredentials.existingSecret -}}
+{{- $_ := set $own "defaultCredentials" "/etc/platform-gate/credentials/config.json" -}}
+{{- end -}}
+{{- mustMerge $own .Values.settings | toYaml -}}
 {{- end -}}
 
 {{/* Scheduling */}}
