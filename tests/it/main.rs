@@ -11,6 +11,7 @@ mod cluster;
 mod differential;
 mod docs;
 mod gate;
+mod load;
 mod platform_vectors;
 mod registry;
 mod reload;
