@@ -8,10 +8,12 @@ mod logins;
 mod nodes;
 mod progress;
 mod registry_args;
+mod scan;
 mod serve;
 mod suggest;
 mod target;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -59,6 +61,7 @@ enum Command {
     Serve(serve::Args),
     Inspect(inspect::Args),
     Check(check::Args),
+    Scan(scan::Args),
     Suggest(suggest::Args),
     Nodes(nodes::Args),
     Demo(demo::Args),
@@ -111,12 +114,18 @@ fn run(command: Command) -> anyhow::Result<Exit> {
             Command::Serve(args) => serve::run(args).await,
             Command::Inspect(args) => inspect::run(args).await,
             Command::Check(args) => check::run(args).await,
+            Command::Scan(args) => scan::run(args).await,
             Command::Suggest(args) => suggest::run(args).await,
             Command::Nodes(args) => nodes::run(args).await,
             Command::Demo(args) => demo::run(&args).await,
             Command::Completions { .. } => Ok(Exit::Fine),
         }
     })
+}
+
+/// Colours are for people, and for those who want them (<https://no-color.org>).
+fn wants_colours() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
 }
 
 /// `platform-gate inspect ... | head` is no failure.

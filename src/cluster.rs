@@ -8,6 +8,7 @@ pub mod lease;
 mod list;
 pub mod networks;
 pub mod nodes;
+pub mod pods;
 pub mod pull_secrets;
 pub mod runtime_classes;
 mod traffic;

@@ -3,6 +3,7 @@
 //!
 //! Leaves out HTTP (`webhook`), where nodes come from (`cluster`, files) and how images are fetched (`registry`).
 
+mod known;
 mod review;
 mod workloads;
 

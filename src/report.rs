@@ -4,6 +4,7 @@
 
 pub mod json;
 pub mod sarif;
+pub mod scan;
 pub mod text;
 
 use serde::Serialize;

@@ -6,7 +6,7 @@ mod judged;
 mod located;
 mod objects;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use futures::StreamExt;
 use tokio::time::Instant;
 
 use super::registry_args::RegistryArgs;
-use super::{Exit, logging, logins, nodes};
+use super::{Exit, logging, logins, nodes, wants_colours};
 use crate::config::Settings;
 use crate::domain::policy::Action;
 use crate::domain::workload::WorkloadKind;
@@ -108,7 +108,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
 }
 
 /// Reads everything that the arguments name.
-fn read(arguments: &[PathBuf]) -> Objects {
+pub(super) fn read(arguments: &[PathBuf]) -> Objects {
     let mut objects = Objects::default();
     for source in files::find(arguments) {
         let unreadable = match source {
@@ -198,9 +198,4 @@ fn exit(report: &Report) -> Exit {
         (_, false) => Exit::Fine,
     };
     report.objects.iter().map(exit).max().unwrap_or(Exit::Fine)
-}
-
-/// Colours are for people, and for those who want them (<https://no-color.org>).
-fn wants_colours() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
 }

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::{Args as ClapArgs, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::{Exit, logging};
-use crate::cluster::{Freshness, client, nodes, runtime_classes};
+use crate::cluster::{Freshness, ListError, client, nodes, runtime_classes};
 use crate::config::{self, Settings};
 use crate::domain::inventory::NodeRules;
 use crate::domain::node::{Node, NodePlatform, Taint};
@@ -45,11 +46,22 @@ enum Output {
 /// The kubeconfig's cluster did not say what it has.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the cluster gives no nodes: {0}; check the kubeconfig, or give --nodes FILE to do without a cluster"
+    "the cluster gives no {what}: {error}; check the kubeconfig, or give --nodes FILE to do without a cluster"
 )]
-pub(super) struct Unanswered(String);
+pub(super) struct Unanswered {
+    what: &'static str,
+    error: String,
+}
+
+impl Unanswered {
+    pub(super) fn of(what: &'static str, error: ListError) -> Self {
+        let error = format!("{:#}", anyhow::Error::from(error));
+        Self { what, error }
+    }
+}
 
 /// What decides, of a cluster or a file.
+#[derive(Clone)]
 pub(super) struct Cluster {
     pub(super) nodes: Vec<Node>,
     /// RuntimeClasses; a file has none.
@@ -79,19 +91,36 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
 
 /// The nodes of a file, or of the kubeconfig's cluster.
 pub(super) async fn load(file: Option<&Path>) -> anyhow::Result<Cluster> {
-    if let Some(path) = file {
+    let client = match file {
+        Some(_) => None,
+        None => Some(connect().await?),
+    };
+    load_with(file, client.as_ref()).await
+}
+
+/// A client for the kubeconfig's cluster; nothing is asked yet.
+pub(super) async fn connect() -> anyhow::Result<kube::Client> {
+    let client = client::connect(&Freshness::default()).await;
+    // The message tells its causes itself.
+    client.map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+/// As [`load`], by a client that is there already.
+pub(super) async fn load_with(
+    file: Option<&Path>,
+    client: Option<&kube::Client>,
+) -> anyhow::Result<Cluster> {
+    let (Some(client), None) = (client, file) else {
+        let path = file.context("there is neither a file of nodes nor a cluster")?;
         return Ok(Cluster {
             nodes: config::parse_nodes(path, &config::read(path)?)?,
             runtime_classes: RuntimeClasses::new(),
             now: None,
         });
-    }
-    let client = client::connect(&Freshness::default()).await;
-    // The message tells its causes itself.
-    let client = client.map_err(|error| anyhow::anyhow!("{error}"))?;
-    let told = |error| Unanswered(format!("{:#}", anyhow::Error::from(error)));
+    };
+    let told = |error| Unanswered::of("nodes", error);
     let nodes = nodes::list_nodes(client.clone()).await.map_err(told)?;
-    let runtime_classes = runtime_classes::list_runtime_classes(client).await;
+    let runtime_classes = runtime_classes::list_runtime_classes(client.clone()).await;
     Ok(Cluster {
         nodes,
         runtime_classes: runtime_classes.map_err(told)?,

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use kube::Api;
-use kube::api::ListParams;
+use kube::api::{ListParams, ObjectList};
 use serde::de::DeserializeOwned;
 
 /// Objects asked for at once.
@@ -29,11 +29,30 @@ pub enum ListError {
 pub(super) async fn list<K: Clone + DeserializeOwned + Debug>(
     api: &Api<K>,
 ) -> Result<Vec<K>, ListError> {
+    list_with(api, ListParams::default(), |_| ()).await
+}
+
+/// As [`list`], of those that `params` select. `on_page` is told how many there are so far.
+pub(super) async fn list_with<K: Clone + DeserializeOwned + Debug>(
+    api: &Api<K>,
+    params: ListParams,
+    on_page: impl FnMut(usize),
+) -> Result<Vec<K>, ListError> {
+    list_pages(params, async |params| api.list(params).await, on_page).await
+}
+
+/// As [`list_with`], with each page asked for by a function.
+pub(super) async fn list_pages<K: Clone>(
+    params: ListParams,
+    fetch: impl AsyncFn(&ListParams) -> Result<ObjectList<K>, kube::Error>,
+    mut on_page: impl FnMut(usize),
+) -> Result<Vec<K>, ListError> {
     let mut objects = Vec::new();
-    let mut params = ListParams::default().limit(PAGE);
+    let mut params = params.limit(PAGE);
     loop {
-        let page = tokio::time::timeout(PAGE_TIMEOUT, api.list(&params)).await??;
+        let page = tokio::time::timeout(PAGE_TIMEOUT, fetch(&params)).await??;
         objects.extend(page.items);
+        on_page(objects.len());
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params = params.continue_token(&token),
             None => return Ok(objects),

@@ -70,7 +70,18 @@ impl Desk {
 
     /// Runs the binary in the desk's folder, with nothing of the person's environment.
     pub(crate) async fn run(&self, arguments: &[&str], stdin: &str) -> Told {
+        self.run_with(arguments, stdin, &[]).await
+    }
+
+    /// As `run`, with these environment variables.
+    pub(crate) async fn run_with(
+        &self,
+        arguments: &[&str],
+        stdin: &str,
+        variables: &[(&str, PathBuf)],
+    ) -> Told {
         let mut command = command(self.folder.path(), arguments);
+        command.envs(variables.iter().cloned());
         let stdin = stdin.to_owned();
         // The registry answers meanwhile.
         let run = tokio::task::spawn_blocking(move || told(&mut command, &stdin));

@@ -13,23 +13,23 @@ use crate::domain::workload::{Workload, WorkloadKind};
 use crate::report::Mistake;
 
 /// An object that makes pods, as it stands in its file.
-pub(super) struct Object {
-    pub(super) file: Arc<str>,
-    pub(super) api_version: String,
-    pub(super) kind: WorkloadKind,
+pub(in crate::cli) struct Object {
+    pub(in crate::cli) file: Arc<str>,
+    pub(in crate::cli) api_version: String,
+    pub(in crate::cli) kind: WorkloadKind,
     pub(super) tree: Located,
     json: Value,
 }
 
 /// The objects of all documents so far.
 #[derive(Default)]
-pub(super) struct Objects {
-    pub(super) found: Vec<Object>,
+pub(in crate::cli) struct Objects {
+    pub(in crate::cli) found: Vec<Object>,
     /// Where pods of a RuntimeClass go, for those among the objects.
-    pub(super) runtime_classes: RuntimeClasses,
+    pub(in crate::cli) runtime_classes: RuntimeClasses,
     /// Objects that make no pods.
-    pub(super) skipped: usize,
-    pub(super) mistakes: Vec<Mistake>,
+    pub(in crate::cli) skipped: usize,
+    pub(in crate::cli) mistakes: Vec<Mistake>,
 }
 
 /// What the entries of a list are, unless they say it themselves: `PodList` holds Pods.
@@ -107,8 +107,13 @@ impl Objects {
 }
 
 impl Object {
+    /// The object as it is written.
+    pub(in crate::cli) fn json(&self) -> &Value {
+        &self.json
+    }
+
     /// The images that it names; none where it cannot be read.
-    pub(super) fn images(&self) -> Vec<String> {
+    pub(in crate::cli) fn images(&self) -> Vec<String> {
         let Ok(workload) = self.workload() else {
             return Vec::new();
         };
@@ -117,7 +122,7 @@ impl Object {
     }
 
     /// Reads what decides.
-    pub(super) fn workload(&self) -> Result<Workload<'_>, Mistake> {
+    pub(in crate::cli) fn workload(&self) -> Result<Workload<'_>, Mistake> {
         let mut track = serde_path_to_error::Track::new();
         let json = serde_path_to_error::Deserializer::new(&self.json, &mut track);
         let read = self.kind.read(json);

@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use futures::stream::{self, StreamExt};
@@ -56,6 +57,7 @@ pub(crate) struct Answer {
     headers: Vec<(String, Vec<u8>)>,
     body: Content,
     company: Option<Arc<Barrier>>,
+    delay: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -74,12 +76,19 @@ impl Answer {
             headers: Vec::new(),
             body: Content::Whole(Bytes::new()),
             company: None,
+            delay: Duration::ZERO,
         }
     }
 
     /// Sent when as many answers are due as the barrier waits for.
     pub(crate) fn together(mut self, company: &Arc<Barrier>) -> Self {
         self.company = Some(Arc::clone(company));
+        self
+    }
+
+    /// An answer that is sent so much later.
+    pub(crate) fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
         self
     }
 
@@ -282,6 +291,8 @@ async fn serve<S>(
             if let Some(company) = &answer.company {
                 company.wait().await;
             }
+            #[allow(clippy::disallowed_methods, reason = "the delay of a far registry")]
+            tokio::time::sleep(answer.delay).await;
             Ok::<_, Infallible>(answer.into_response())
         }
     });
