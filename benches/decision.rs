@@ -1,7 +1,9 @@
-//! The decision alone, from a parsed pod to its message, at three sizes of cluster: `cargo bench --bench decision`.
+//! The decision alone, from a parsed pod to its message, at three sizes of cluster and of pod:
+//! `cargo bench --bench decision`.
 //!
-//! Every node has a hostname of its own, a zone, and half of them a taint value of their own, so that nothing is equal by
-//! luck. What counts is the ratio of the rows: finding candidates must not grow with the cluster.
+//! Every node has a hostname of its own, every fourth a zone of its own, and half of them a taint of their own: by its
+//! value, or by its key too. So nothing is equal by luck, and nothing is remembered from one pod to the next. What counts
+//! is the ratio of the rows: finding candidates must not grow with the cluster. docs/performance.md has the numbers.
 
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use platform_gate::domain::image::{
     Digest, EntryContent, Image, ImageContent, ImageIndex, IndexEntry,
 };
 use platform_gate::domain::inventory::Inventory;
-use platform_gate::domain::message::describe;
+use platform_gate::domain::message::{Message, describe};
 use platform_gate::domain::node::Node;
 use platform_gate::domain::pod::PodSpec;
 use platform_gate::domain::policy::Policy;
@@ -31,15 +33,24 @@ fn node(at: usize) -> Node {
         2 => ("linux", "arm64", "6.8.0"),
         _ => ("linux", "amd64", "6.8.0"),
     };
-    let taints = if at % 8 < 4 {
-        json!([])
+    let dedicated =
+        json!({"key": "dedicated", "value": format!("team-{at}"), "effect": "NoSchedule"});
+    let own = json!({"key": format!("example.com/node-{at}"), "effect": "NoExecute"});
+    let taints = match at % 16 {
+        0..8 => json!([]),
+        8..12 => json!([dedicated]),
+        12..15 => json!([own]),
+        _ => json!([dedicated, own]),
+    };
+    let zone = if at % 4 == 3 {
+        format!("zone-of-{at}")
     } else {
-        json!([{"key": "dedicated", "value": format!("team-{at}"), "effect": "NoSchedule"}])
+        format!("zone-{}", at % 3)
     };
     let node = json!({
         "metadata": {"name": format!("node-{at}"), "labels": {
             "kubernetes.io/os": os, "kubernetes.io/arch": arch, "kubernetes.io/hostname": format!("node-{at}"),
-            "topology.kubernetes.io/zone": format!("zone-{}", at % 3), "agentpool": format!("pool-{}", at % 20),
+            "topology.kubernetes.io/zone": zone, "agentpool": format!("pool-{}", at % 20),
         }},
         "spec": {"taints": taints},
         "status": {"nodeInfo": {"operatingSystem": os, "architecture": arch, "kernelVersion": kernel,
@@ -71,43 +82,92 @@ fn image() -> Arc<Image> {
     })
 }
 
-const POD: &str = r#"{"containers":[{"name":"a","image":"a"},{"name":"b","image":"b"},{"name":"c","image":"c"}],
-    "nodeSelector":{"kubernetes.io/os":"linux"},
-    "tolerations":[{"key":"node.kubernetes.io/not-ready","operator":"Exists","effect":"NoExecute","tolerationSeconds":300},
-                   {"key":"dedicated","operator":"Equal","value":"team-7","effect":"NoSchedule"}],
-    "affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[
-        {"matchExpressions":[{"key":"topology.kubernetes.io/zone","operator":"In","values":["zone-0","zone-1"]},
-                             {"key":"agentpool","operator":"NotIn","values":["pool-9"]}]}]}}}}"#;
+/// A pod with all the rules that people write, and so many images.
+fn pod(images: usize) -> String {
+    let containers: Vec<_> = (0..images)
+        .map(
+            |at| json!({"name": format!("c{at}"), "image": format!("registry.example/app-{at}:1")}),
+        )
+        .collect();
+    let zones = json!({"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["zone-0", "zone-1", "zone-of-3"]});
+    let pools = json!({"key": "agentpool", "operator": "NotIn", "values": ["pool-9"]});
+    json!({
+        "containers": containers,
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "tolerations": [
+            {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300},
+            {"key": "dedicated", "operator": "Equal", "value": "team-10", "effect": "NoSchedule"},
+            {"key": "example.com/node-14", "operator": "Exists"},
+        ],
+        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+            {"matchExpressions": [zones, pools]}]}}},
+    })
+    .to_string()
+}
 
-/// Candidates, verdicts on three images, decision.
-#[divan::bench(args = NODES)]
-fn three_images(bencher: Bencher<'_, '_>, nodes: usize) {
+fn decide_on(
+    inventory: &Inventory,
+    policy: &Policy,
+    image: &Arc<Image>,
+    pod: &PodSpec<'_>,
+) -> Message {
+    let groups = inventory.groups(pod);
+    let resolve = |named| ResolvedImage {
+        image: named,
+        answer: Ok(Arc::clone(image)),
+    };
+    let images = pod.images().into_iter().map(resolve).collect();
+    let assessment = Assessment::new(images, groups, Handler::default());
+    let decision = decide(policy, &assessment, None);
+    describe(&assessment, &decision)
+}
+
+/// Candidates, verdicts, decision, words.
+#[divan::bench(args = NODES, consts = [1, 3, 20])]
+fn images<const IMAGES: usize>(bencher: Bencher<'_, '_>, nodes: usize) {
     let (inventory, image, policy) = (inventory(nodes), image(), Policy::default());
-    let pod: PodSpec<'_> = serde_json::from_str(POD).expect("a pod");
-    bencher.bench_local(|| {
-        let groups = inventory.groups(black_box(&pod));
-        let resolve = |named| ResolvedImage {
-            image: named,
-            answer: Ok(Arc::clone(&image)),
-        };
-        let images = pod.images().into_iter().map(resolve).collect();
-        let assessment = Assessment::new(images, groups, Handler::default());
-        let decision = decide(&policy, &assessment, None);
-        describe(&assessment, &decision)
-    });
+    let text = pod(IMAGES);
+    let pod: PodSpec<'_> = serde_json::from_str(&text).expect("a pod");
+    bencher.bench_local(|| decide_on(&inventory, &policy, &image, black_box(&pod)));
+}
+
+/// A pod of a DaemonSet: one node by its name, every taint tolerated.
+#[divan::bench(args = NODES)]
+fn daemon_set_pod(bencher: Bencher<'_, '_>, nodes: usize) {
+    let (inventory, image, policy) = (inventory(nodes), image(), Policy::default());
+    let text = r#"{"containers":[{"name":"a","image":"a"}],"tolerations":[{"operator":"Exists"}],
+        "affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[
+        {"matchFields":[{"key":"metadata.name","operator":"In","values":["node-3"]}]}]}}}}"#;
+    let pod: PodSpec<'_> = serde_json::from_str(text).expect("a pod");
+    bencher.bench_local(|| decide_on(&inventory, &policy, &image, black_box(&pod)));
 }
 
 /// The candidates alone.
 #[divan::bench(args = NODES)]
 fn candidates(bencher: Bencher<'_, '_>, nodes: usize) {
     let inventory = inventory(nodes);
-    let pod: PodSpec<'_> = serde_json::from_str(POD).expect("a pod");
+    let text = pod(1);
+    let pod: PodSpec<'_> = serde_json::from_str(&text).expect("a pod");
     bencher.bench_local(|| inventory.groups(black_box(&pod)));
 }
 
-/// A kubelet's report: one node replaced.
+/// One node changes: it moves to another pool and back.
 #[divan::bench(args = NODES)]
 fn one_node_changes(bencher: Bencher<'_, '_>, nodes: usize) {
     let mut inventory = inventory(nodes);
-    bencher.bench_local(|| inventory.apply(node(7)));
+    let known = node(7);
+    let mut moved = known.clone();
+    moved
+        .metadata
+        .labels
+        .insert("agentpool".to_owned(), "pool-0".to_owned());
+    let mut turn = 0;
+    bencher.bench_local(|| {
+        turn += 1;
+        inventory.apply(if turn % 2 == 0 {
+            known.clone()
+        } else {
+            moved.clone()
+        });
+    });
 }

@@ -241,12 +241,9 @@ impl Gate {
         }
     }
 
-    /// Says why nodes are left out, where nobody may land or nothing runs.
+    /// Says why nodes are left out, where there is a message to say it in.
     fn explain(&self, spec: &PodSpec<'_>, assessment: &mut Assessment<'_>) {
-        if !matches!(
-            assessment.outcome(),
-            Outcome::Nowhere | Outcome::NoCandidate
-        ) {
+        if assessment.outcome() == Outcome::Runs {
             return;
         }
         let inventory = self.inventory();

@@ -90,7 +90,7 @@ pub struct GroupVerdict {
     /// All of them together.
     pub joint: Joint,
     /// Why nodes of the group are no candidates, the most frequent reason first; filled where somebody will read it.
-    pub excluded: Vec<(Exclusion, usize)>,
+    pub excluded: Vec<(Exclusion, u64)>,
 }
 
 /// Everything known about a pod: the ground of a decision.

@@ -3,34 +3,35 @@
 //!
 //! Leaves out where nodes come from (`cluster`, files) and what follows from them (`decision`).
 
-mod index;
+mod explain;
+mod labels;
+mod nodes;
+mod platforms;
+mod taints;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use roaring::RoaringBitmap;
-
 use super::node::{Node, NodeOverride, NodePlatform, Taint};
 use super::placement::{self, Exclusion};
-use super::pod::{NodeSelectorTerm, PodSpec};
+use super::pod::{NodeSelectorRequirement, NodeSelectorTerm, PodSpec};
 
-use index::{LabelIndex, TaintIndex};
-
-/// A set of nodes by their number in the inventory.
-type Nodes = RoaringBitmap;
+use labels::LabelIndex;
+use nodes::Selected;
+use platforms::{PlatformNodes, Platforms};
+use taints::TaintIndex;
 
 /// Every known node. Nodes come and go one at a time; nothing is rebuilt.
 #[derive(Debug, Default)]
 pub struct Inventory {
     slots: Vec<Option<Slot>>,
-    free: Vec<u32>,
     by_name: HashMap<String, u32>,
-    all: Nodes,
+    all: Selected,
     labels: LabelIndex,
     taints: TaintIndex,
-    platforms: Vec<PlatformNodes>,
+    platforms: Platforms,
     /// Nodes whose taints do not count yet, by the time when they will.
     young: BTreeSet<(i64, u32)>,
     /// The time as last told, in seconds since 1970; `None` where nodes are no longer young, as in a file.
@@ -40,14 +41,12 @@ pub struct Inventory {
 
 /// How long all taints of a new node count as passing, in seconds: agents of all kinds put some while it starts.
 const YOUNG: i64 = 600;
-/// Nodes of a platform that are asked why they are no candidates; a message needs the most frequent reason only.
-const ASKED: usize = 200;
-
 #[derive(Debug)]
 struct Slot {
     node: Node,
     taints: Vec<Taint>,
     is_young: bool,
+    is_pool: bool,
     platform: Arc<NodePlatform>,
 }
 
@@ -56,13 +55,11 @@ impl Slot {
     fn taints(&self) -> &[Taint] {
         if self.is_young { &[] } else { &self.taints }
     }
-}
 
-#[derive(Debug)]
-struct PlatformNodes {
-    platform: Arc<NodePlatform>,
-    are_pools: bool,
-    nodes: Nodes,
+    /// Every rule of the pod that keeps it off the node.
+    fn exclusions(&self, pod: &PodSpec<'_>) -> Vec<Exclusion> {
+        placement::exclusions(pod, &self.node, &self.platform, self.taints())
+    }
 }
 
 /// What an operator says of nodes.
@@ -131,25 +128,22 @@ impl Inventory {
 
     /// Takes other rules: every node is seen anew, and the pools are those of the rules.
     pub fn set_rules(&mut self, rules: NodeRules) {
-        let pools = self.platforms.iter().filter(|group| group.are_pools);
-        for id in pools.flat_map(|group| &group.nodes) {
-            self.slots[id as usize] = None;
-        }
-        let slots = std::mem::take(&mut self.slots);
+        let slots = std::mem::take(&mut self.slots).into_iter().flatten();
+        let nodes = slots.filter(|slot| !slot.is_pool).map(|slot| slot.node);
         self.rules = rules;
-        self.replace_all(slots.into_iter().flatten().map(|slot| slot.node).collect());
+        self.replace_all(nodes.collect());
     }
 
     /// How many nodes and declared pools there are.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.all.len()
+        self.platforms.iter().map(|group| group.len).sum()
     }
 
     /// Whether no node is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.platforms.is_empty()
     }
 
     /// Tells the time, in seconds since 1970: nodes grow up. Until it is told, no node is young.
@@ -163,8 +157,9 @@ impl Inventory {
         {
             self.young.remove(&(until, id));
             if let Some(slot) = self.slots[id as usize].as_mut() {
+                self.taints.remove(slot.taints(), id);
                 slot.is_young = false;
-                self.taints.insert(&slot.taints, id);
+                self.taints.insert(slot.taints(), id);
             }
         }
     }
@@ -175,45 +170,40 @@ impl Inventory {
         self.young.first().map(|(until, _)| *until)
     }
 
-    /// Adds a node, or replaces the one of that name.
+    /// Adds a node, or replaces the one of that name. Kubelets report every few minutes, and nearly always what is known.
     pub fn apply(&mut self, node: Node) {
+        let known = self.by_name.get(&node.metadata.name);
+        let known = known.and_then(|id| self.slots[*id as usize].as_ref());
+        let is_young = self.young_until(&node).is_some();
+        if known.is_some_and(|slot| slot.node == node && slot.is_young == is_young) {
+            return;
+        }
         self.remove(&node.metadata.name);
         self.insert(node, false);
     }
 
     fn insert(&mut self, node: Node, is_pool: bool) {
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            u32::try_from(self.slots.len() - 1).expect("fewer than four billion nodes")
-        });
-        let platform = self.intern(
-            NodePlatform::with_overrides(&node, &self.rules.overrides),
-            is_pool,
-            id,
-        );
+        let platform = NodePlatform::with_overrides(&node, &self.rules.overrides);
+        let (platform, id) = self.platforms.add(platform, is_pool);
+        self.slots.resize_with(self.platforms.end(), || None);
+        self.all.grow(self.platforms.end());
         let passing = |taint: &Taint| placement::is_passing(taint, &self.rules.agent_taints);
-        let taints: Vec<Taint> = node
-            .spec
-            .taints
-            .iter()
-            .filter(|taint| !passing(taint))
-            .cloned()
-            .collect();
-        self.all.insert(id);
+        let lasting = node.spec.taints.iter().filter(|taint| !passing(taint));
+        let taints: Vec<Taint> = lasting.cloned().collect();
+        let young_until = self.young_until(&node);
+        self.young.extend(young_until.map(|until| (until, id)));
+        self.all.insert(id as usize);
         self.by_name.insert(node.metadata.name.clone(), id);
         self.labels.insert(&node.metadata.labels, id);
-        let young_until = self
-            .young_until(&node)
-            .inspect(|until| _ = self.young.insert((*until, id)));
-        if young_until.is_none() {
-            self.taints.insert(&taints, id);
-        }
-        self.slots[id as usize] = Some(Slot {
+        let slot = Slot {
             node,
             taints,
             is_young: young_until.is_some(),
+            is_pool,
             platform,
-        });
+        };
+        self.taints.insert(slot.taints(), id);
+        self.slots[id as usize] = Some(slot);
     }
 
     /// Removes a node; one that is not known is no trouble.
@@ -224,15 +214,13 @@ impl Inventory {
         let Some(slot) = self.slots[id as usize].take() else {
             return;
         };
-        self.all.remove(id);
+        self.all.set(id as usize, false);
         self.labels.remove(&slot.node.metadata.labels, id);
         self.taints.remove(slot.taints(), id);
-        self.young.retain(|(_, young)| *young != id);
-        for group in &mut self.platforms {
-            group.nodes.remove(id);
+        if slot.is_young {
+            self.young.retain(|(_, young)| *young != id);
         }
-        self.platforms.retain(|group| !group.nodes.is_empty());
-        self.free.push(id);
+        self.platforms.remove(&slot.platform, id);
     }
 
     fn young_until(&self, node: &Node) -> Option<i64> {
@@ -240,69 +228,24 @@ impl Inventory {
         self.now.filter(|now| until > *now).map(|_| until)
     }
 
-    fn intern(&mut self, platform: NodePlatform, are_pools: bool, id: u32) -> Arc<NodePlatform> {
-        let same = |group: &&mut PlatformNodes| {
-            *group.platform == platform && group.are_pools == are_pools
-        };
-        if let Some(group) = self.platforms.iter_mut().find(same) {
-            group.nodes.insert(id);
-            return Arc::clone(&group.platform);
-        }
-        let platform = Arc::new(platform);
-        let nodes = Nodes::from_iter([id]);
-        self.platforms.push(PlatformNodes {
-            platform: Arc::clone(&platform),
-            are_pools,
-            nodes,
-        });
-        platform
-    }
-
     /// Every group of nodes, with the pod's candidates counted. Ordered by platform, so that answers are stable.
     #[must_use]
     pub fn groups(&self, pod: &PodSpec<'_>) -> Vec<NodeGroup> {
         let candidates = self.candidates(pod);
         let group = |group: &PlatformNodes| {
-            let count = group.nodes.intersection_len(&candidates);
-            let refused = !candidates.is_empty() && placement::is_other_os(pod, &group.platform);
+            let count = group.count(&candidates);
+            let refused = placement::is_other_os(pod, &group.platform);
             NodeGroup {
                 platform: Arc::clone(&group.platform),
                 are_pools: group.are_pools,
                 candidates: if refused { 0 } else { count },
-                nodes: group.nodes.len(),
+                nodes: group.len,
                 refused_by_os: if refused { count } else { 0 },
             }
         };
         let mut groups: Vec<NodeGroup> = self.platforms.iter().map(group).collect();
         groups.sort_by(|a, b| (&a.platform, a.are_pools).cmp(&(&b.platform, b.are_pools)));
         groups
-    }
-
-    /// Why the nodes of a platform that are no candidates are none: each reason with the number of nodes that it
-    /// keeps away, the most frequent first. It asks some of the nodes one by one, so it is for messages only.
-    #[must_use]
-    pub fn exclusions(&self, pod: &PodSpec<'_>, of: &NodeGroup) -> Vec<(Exclusion, usize)> {
-        let is_it = |group: &&PlatformNodes| {
-            group.platform == of.platform && group.are_pools == of.are_pools
-        };
-        let Some(group) = self.platforms.iter().find(is_it) else {
-            return Vec::new();
-        };
-        let mut counts: HashMap<Exclusion, usize> = HashMap::new();
-        let ids = &group.nodes - self.candidates(pod);
-        for slot in ids
-            .iter()
-            .take(ASKED)
-            .filter_map(|id| self.slots[id as usize].as_ref())
-        {
-            let found = placement::exclusions(pod, &slot.node, &slot.platform, slot.taints());
-            if let Some(first) = found.into_iter().next() {
-                *counts.entry(first).or_default() += 1;
-            }
-        }
-        let mut counts: Vec<_> = counts.into_iter().collect();
-        counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        counts
     }
 
     /// Operating system, architecture and number of the nodes of each platform, declared pools apart.
@@ -312,7 +255,7 @@ impl Inventory {
             (
                 group.platform.os.as_str(),
                 group.platform.architecture.as_str(),
-                group.nodes.len(),
+                group.len,
             )
         })
     }
@@ -323,68 +266,105 @@ impl Inventory {
         self.by_name.contains_key(name)
     }
 
+    /// Whether any node or declared pool carries the label with that value.
+    #[must_use]
+    pub fn has_label(&self, key: &str, value: &str) -> bool {
+        self.labels.has(key, value)
+    }
+
+    fn slot(&self, name: &str) -> Option<&Slot> {
+        self.slots[*self.by_name.get(name)? as usize].as_ref()
+    }
+
     /// The nodes that the scheduler may bind the pod to: it does not know of `spec.os`.
-    fn candidates(&self, pod: &PodSpec<'_>) -> Nodes {
+    fn candidates(&self, pod: &PodSpec<'_>) -> Selected {
         if !pod.node_name.is_empty() {
             return self.bound_candidate(pod);
         }
-        let mut nodes = self.taints.tolerated(&pod.tolerations, &self.all);
+        let mut selected = self.taints.tolerated(&pod.tolerations, &self.all);
+        self.keep_selected(pod, &mut selected);
+        self.keep_required(pod, &mut selected);
+        selected
+    }
+
+    /// Leaves the nodes that the nodeSelector asks for.
+    fn keep_selected(&self, pod: &PodSpec<'_>, selected: &mut Selected) {
         for (key, value) in &pod.node_selector {
-            nodes &= self.labels.with_value(key, value);
+            self.labels.keep_value(key, value, selected);
         }
-        if let Some(required) = &pod
-            .affinity
-            .node_affinity
-            .required_during_scheduling_ignored_during_execution
-        {
-            let mut matching = Nodes::new();
-            for term in &required.node_selector_terms {
-                matching |= self.matching(term);
+    }
+
+    /// Leaves the nodes that the required node affinity asks for.
+    fn keep_required(&self, pod: &PodSpec<'_>, selected: &mut Selected) {
+        let affinity = &pod.affinity.node_affinity;
+        let Some(required) = &affinity.required_during_scheduling_ignored_during_execution else {
+            return;
+        };
+        match required.node_selector_terms.as_slice() {
+            [term] => self.keep_term(term, selected),
+            terms => {
+                let mut any = Selected::with_capacity(selected.len());
+                for term in terms {
+                    let mut of_term = selected.clone();
+                    self.keep_term(term, &mut of_term);
+                    any.union_with(&of_term);
+                }
+                *selected = any;
             }
-            nodes &= matching;
         }
-        nodes
     }
 
-    fn bound_candidate(&self, pod: &PodSpec<'_>) -> Nodes {
-        let id = self.by_name.get(&*pod.node_name);
-        let slot = id.and_then(|id| Some((id, self.slots[*id as usize].as_ref()?)));
-        let candidate = slot.filter(|(_, slot)| {
-            placement::exclusions(pod, &slot.node, &slot.platform, slot.taints()).is_empty()
-        });
-        candidate.map(|(id, _)| *id).into_iter().collect()
-    }
-
-    fn matching(&self, term: &NodeSelectorTerm<'_>) -> Nodes {
+    fn keep_term(&self, term: &NodeSelectorTerm<'_>, selected: &mut Selected) {
         if placement::is_empty(term) {
-            return Nodes::new();
+            return selected.clear();
         }
-        let mut nodes = self.all.clone();
         for requirement in &term.match_expressions {
             match placement::Requirement::parse(requirement) {
-                Some(parsed) => nodes &= self.labels.matching(&requirement.key, parsed, &self.all),
-                None => return Nodes::new(),
+                Some(parsed) => self.labels.keep(&requirement.key, parsed, selected),
+                None => return selected.clear(),
             }
         }
         for requirement in &term.match_fields {
-            nodes &= self.matching_field(requirement);
+            self.keep_field(requirement, selected);
         }
-        nodes
     }
 
-    /// The only field that nodes have is `metadata.name`, and the common `In` of it is a look-up.
-    fn matching_field(&self, requirement: &super::pod::NodeSelectorRequirement<'_>) -> Nodes {
-        if let ("metadata.name", "In", [value]) = (
-            &*requirement.key,
-            &*requirement.operator,
-            requirement.values.as_slice(),
-        ) {
-            return self.by_name.get(&**value).copied().into_iter().collect();
+    /// The only field that nodes have is `metadata.name`; any other is empty on all of them.
+    fn keep_field(&self, requirement: &NodeSelectorRequirement<'_>, selected: &mut Selected) {
+        if &*requirement.key != "metadata.name" {
+            if !placement::field_matches(requirement, "") {
+                selected.clear();
+            }
+            return;
         }
-        let names = self
-            .by_name
-            .iter()
-            .filter(|(name, _)| placement::field_matches(requirement, name));
-        names.map(|(_, id)| *id).collect()
+        let named = |value: &str| self.by_name.get(value).map(|id| *id as usize);
+        match (&*requirement.operator, requirement.values.as_slice()) {
+            ("In", [value]) => {
+                let kept = named(value).filter(|id| selected.contains(*id));
+                selected.clear();
+                kept.into_iter().for_each(|id| selected.insert(id));
+            }
+            ("NotIn", [value]) => {
+                named(value)
+                    .into_iter()
+                    .for_each(|id| selected.set(id, false));
+            }
+            _ => selected.clear(),
+        }
+    }
+
+    fn bound_candidate(&self, pod: &PodSpec<'_>) -> Selected {
+        let mut selected = Selected::with_capacity(self.all.len());
+        let id = self.by_name.get(&*pod.node_name).copied();
+        let slot = self.slot(&pod.node_name);
+        // Whether its kubelet refuses the pod's `spec.os` is looked at where groups are counted.
+        let is_candidate = slot.is_some_and(|slot| {
+            let found = slot.exclusions(pod);
+            found.iter().all(|found| *found == Exclusion::PodOs)
+        });
+        id.filter(|_| is_candidate)
+            .into_iter()
+            .for_each(|id| selected.insert(id as usize));
+        selected
     }
 }

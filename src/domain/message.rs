@@ -41,7 +41,12 @@ pub fn describe(assessment: &Assessment<'_>, decision: &Decision) -> Message {
         Outcome::NoNodes => vec![NO_NODES.to_owned()],
     };
     sentences.extend(decision.softened.and_then(why_softened).map(str::to_owned));
-    let text = sentences.join(" ");
+    let mut text = sentences.join(" ");
+    // Where some nodes run the pod, or may, the others are no news to the person who applies it.
+    if !matches!(decision.outcome, Outcome::Nowhere | Outcome::NoCandidate) {
+        let stop = if text.ends_with('.') { " " } else { ". " };
+        text.extend(left_out(assessment).map(|sentence| format!("{stop}{sentence}")));
+    }
     let more = unknown_images(assessment);
     sentences.extend(
         more.into_iter()
@@ -189,12 +194,11 @@ fn cure_by_selector(assessment: &Assessment<'_>) -> Option<String> {
 /// The nodes left out, by the most frequent reason of each group.
 fn left_out(assessment: &Assessment<'_>) -> Option<String> {
     let mut reasons: Vec<(&Exclusion, Vec<String>)> = Vec::new();
-    for verdict in assessment
+    let mut left_out = assessment
         .groups
         .iter()
-        .filter(|verdict| !verdict.excluded.is_empty())
-        .take(MAX_LEFT_OUT)
-    {
+        .filter(|verdict| !verdict.excluded.is_empty());
+    for verdict in left_out.by_ref().take(MAX_LEFT_OUT) {
         let nodes = phrase::count(
             verdict.group.nodes - verdict.group.candidates,
             &verdict.group,
@@ -208,7 +212,12 @@ fn left_out(assessment: &Assessment<'_>) -> Option<String> {
     let words = reasons
         .iter()
         .map(|(reason, groups)| format!("{} (by {reason})", groups.join(", ")));
-    let words: Vec<String> = words.collect();
+    let mut words: Vec<String> = words.collect();
+    let others = left_out.map(|verdict| verdict.group.nodes - verdict.group.candidates);
+    let others: u64 = others.sum();
+    if others > 0 {
+        words.push(format!("{others} other nodes"));
+    }
     (!words.is_empty()).then(|| format!("Left out: {}.", words.join("; ")))
 }
 

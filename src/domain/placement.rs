@@ -12,7 +12,7 @@ use super::node::{Node, NodePlatform, Taint};
 use super::pod::PodSpec;
 
 pub use selector::{Requirement, field_matches, is_empty, matches_requirement, terms_match};
-pub use taints::{AGENT_TAINTS, is_passing, tolerates};
+pub use taints::{AGENT_TAINTS, covers, is_passing, tolerates};
 
 /// Why a node is no candidate for a pod.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -120,7 +120,7 @@ fn node_groups(
             reports.push(report(group.candidates, standing, why));
         }
         if group.candidates < group.nodes {
-            let why = exclusions(group, &inventory.exclusions(spec, group));
+            let why = exclusions(&inventory.exclusions(spec, group));
             let others = group.nodes - group.candidates;
             reports.push(report(others, Standing::Excluded, Some(why)));
         }
@@ -158,11 +158,7 @@ fn standing(group: &GroupVerdict, images: &[ResolvedImage<'_>]) -> (Standing, Op
 }
 
 /// Why nodes are left out, the most frequent reason first: `nodeSelector, taint a:NoSchedule`.
-fn exclusions(group: &NodeGroup, found: &[(Exclusion, usize)]) -> String {
-    let refused = (group.refused_by_os > 0).then_some(&Exclusion::PodOs);
-    let reasons = refused
-        .into_iter()
-        .chain(found.iter().map(|(reason, _)| reason));
-    let words: Vec<String> = reasons.map(ToString::to_string).collect();
+fn exclusions(found: &[(Exclusion, u64)]) -> String {
+    let words: Vec<String> = found.iter().map(|(reason, _)| reason.to_string()).collect();
     words.join(", ")
 }

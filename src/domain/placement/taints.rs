@@ -52,7 +52,8 @@ pub fn tolerates(tolerations: &[Toleration<'_>], taint: &Taint) -> bool {
 
 /// `Toleration.ToleratesTaint`. The numeric operators need a feature gate without which the API server refuses the
 /// pod, so one that arrives has it.
-fn covers(toleration: &Toleration<'_>, taint: &Taint) -> bool {
+#[must_use]
+pub fn covers(toleration: &Toleration<'_>, taint: &Taint) -> bool {
     let same_effect = toleration.effect.is_empty() || *toleration.effect == *taint.effect;
     let same_key = toleration.key.is_empty() || *toleration.key == *taint.key;
     let numbers = || Some((decimal(&taint.value)?, decimal(&toleration.value)?));

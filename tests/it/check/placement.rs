@@ -96,3 +96,99 @@ async fn a_runtime_class_among_the_objects_places_their_pods() {
         broken.err
     );
 }
+
+/// Every node that is left out has its reason: in the JSON always, and in the message where there is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_node_left_out_has_its_reason() {
+    let desk = Desk::new().await;
+    desk.write("nodes.yaml", TAINTED);
+    let tolerant = "tolerations: [{operator: Exists}]";
+    let cases = [
+        (
+            "runs",
+            "centos:7",
+            String::new(),
+            "allow",
+            ["", "taint os=windows:NoSchedule"],
+        ),
+        (
+            "nowhere",
+            "hello-world:nanoserver",
+            String::new(),
+            "deny",
+            ["-", "taint os=windows:NoSchedule"],
+        ),
+        (
+            "bound",
+            "centos:7",
+            ", nodeName: linux".to_owned(),
+            "allow",
+            ["", "nodeName"],
+        ),
+        (
+            "none",
+            "centos:7",
+            format!(", nodeSelector: {{gpu: x}}, {tolerant}"),
+            "warn",
+            ["nodeSelector", "nodeSelector"],
+        ),
+        (
+            "os",
+            "centos:7",
+            format!(", os: {{name: linux}}, {tolerant}"),
+            "warn",
+            ["", "spec.os"],
+        ),
+        (
+            "gone",
+            "nothing/here:1",
+            String::new(),
+            "warn",
+            ["-", "taint os=windows:NoSchedule"],
+        ),
+    ];
+    let pods: Vec<String> = cases
+        .iter()
+        .map(|(name, image, spec, ..)| pod(name, image, spec))
+        .collect();
+    desk.write("pods.yaml", &pods.join("---\n"));
+    let words = [
+        "check",
+        "--config",
+        "settings.yaml",
+        "--nodes",
+        "nodes.yaml",
+        "-o",
+        "json",
+        "-f",
+        "pods.yaml",
+    ];
+    let told = desk.run(&words, "").await.json();
+    for ((name, _, _, verdict, whys), object) in
+        cases.iter().zip(told["objects"].as_array().unwrap())
+    {
+        assert_eq!(object["verdict"], *verdict, "{name}: {object:#}");
+        for (group, why) in object["nodeGroups"].as_array().unwrap().iter().zip(whys) {
+            match *why {
+                "" => assert_eq!(group["verdict"], "runs", "{name}: {object:#}"),
+                "-" => assert_ne!(group["verdict"], "excluded", "{name}: {object:#}"),
+                why => {
+                    assert_eq!(
+                        (&group["verdict"], &group["why"]),
+                        (&"excluded".into(), &why.into()),
+                        "{name}"
+                    );
+                    let message = object["message"].as_str().unwrap();
+                    let said =
+                        message.contains("Left out: ") && message.contains(&format!("(by {why})"));
+                    assert!(said || *verdict == "allow", "{name}: {message}");
+                }
+            }
+        }
+    }
+    let steers = told["objects"][4]["warnings"][0].as_str().unwrap();
+    assert!(
+        steers.starts_with("spec.os does not steer the scheduler"),
+        "{steers}"
+    );
+}

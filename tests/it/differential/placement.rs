@@ -1,5 +1,7 @@
 //! Which nodes are candidates for a pod: the scheduler's rules, and the kubelet's for a pod that is bound.
 
+use std::collections::BTreeMap;
+
 use platform_gate::domain::inventory::{Inventory, NodeRules};
 use platform_gate::domain::node::{Node, NodePlatform, Taint};
 use platform_gate::domain::placement::{Exclusion, exclusions, is_passing};
@@ -39,6 +41,96 @@ fn candidates_of_pods() {
         },
     );
     counts.have(&[("all", 200), ("some", 1_000), ("none", 500)]);
+}
+
+/// The inventory against the rule asked of every node, while nodes come, change, grow up and go. Its index has nothing
+/// of the rule's code but the comparison of single values.
+#[test]
+fn the_inventory_answers_as_every_node_would() {
+    let mut random = Random::new(7);
+    let agents = NodeRules::default().agent_taints;
+    let mut inventory = Inventory::default();
+    let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
+    let mut now = 1_700_000_000;
+    inventory.advance(now);
+    let mut found_some = 0;
+    for step in 0..2_500 {
+        match random.below(10) {
+            0..5 => {
+                let number = random.below(260);
+                let mut node: Node =
+                    serde_json::from_value(cluster::node(&mut random, number)).unwrap();
+                if random.percent(20) {
+                    let made = time::OffsetDateTime::from_unix_timestamp(now).unwrap();
+                    let made = made.format(&time::format_description::well_known::Rfc3339);
+                    node.metadata.creation_timestamp = Some(made.unwrap());
+                }
+                inventory.apply(node.clone());
+                nodes.insert(node.metadata.name.clone(), node);
+            }
+            5..7 => {
+                let name = format!("node-{}", random.below(260));
+                inventory.remove(&name);
+                nodes.remove(&name);
+            }
+            7 => {
+                now += i64::try_from(random.below(400)).unwrap();
+                inventory.advance(now);
+            }
+            _ => {}
+        }
+        let mut pod = cluster::pod(&mut random);
+        if random.percent(10) {
+            pod["spec"]["os"] = json!({ "name": "linux" });
+        }
+        let text = pod.to_string();
+        let pod: Pod<'_> = serde_json::from_str(&text).unwrap();
+        let mut want: BTreeMap<NodePlatform, BTreeMap<String, u64>> = BTreeMap::new();
+        for node in nodes.values() {
+            let is_young = node.metadata.created().is_some_and(|made| made + 600 > now);
+            let taints: Vec<Taint> = node.spec.taints.clone();
+            let lasting = |taint: &Taint| !is_young && !is_passing(taint, &agents);
+            let taints: Vec<Taint> = taints.into_iter().filter(lasting).collect();
+            let platform = NodePlatform::of(node);
+            let first = exclusions(&pod.spec, node, &platform, &taints)
+                .into_iter()
+                .next();
+            let counts = want.entry(platform).or_default();
+            *counts.entry(word(first.as_ref())).or_default() += 1;
+        }
+        let mut got: BTreeMap<NodePlatform, BTreeMap<String, u64>> = BTreeMap::new();
+        for group in inventory.groups(&pod.spec) {
+            let counts = got.entry((*group.platform).clone()).or_default();
+            if group.candidates > 0 {
+                counts.insert(word(None), group.candidates);
+            }
+            for (exclusion, nodes) in inventory.exclusions(&pod.spec, &group) {
+                *counts.entry(word(Some(&exclusion))).or_default() += nodes;
+            }
+            found_some += u64::from(group.candidates > 0 && group.candidates < group.nodes);
+        }
+        assert_eq!(inventory.len(), nodes.len() as u64);
+        // Of many tainted nodes only some are asked which taint it is, so that sum is no exact one.
+        for counts in got.values_mut().chain(want.values_mut()) {
+            if counts.get("taint").is_some_and(|nodes| *nodes > 32) {
+                counts.insert("taint".to_owned(), u64::MAX);
+            }
+        }
+        assert_eq!(got, want, "at step {step}: {text}");
+    }
+    assert!(
+        found_some > 400,
+        "only {found_some} groups had some candidates"
+    );
+}
+
+/// What a node is to a pod: the first rule that keeps the pod away, all taints being alike.
+fn word(exclusion: Option<&Exclusion>) -> String {
+    match exclusion {
+        None => "candidate".to_owned(),
+        Some(Exclusion::Taint(_)) => "taint".to_owned(),
+        Some(other) => other.to_string(),
+    }
 }
 
 /// What keeps a pod off a node, in the oracle's words.
