@@ -5,6 +5,7 @@
 
 pub mod decision;
 pub mod image;
+pub mod implied;
 pub mod inventory;
 pub mod lookup;
 pub mod message;

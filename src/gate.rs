@@ -223,11 +223,19 @@ impl Gate {
     ) -> Assessment<'a> {
         self.settle();
         let groups = self.inventory().groups(placed);
-        // Where nobody may land there is nothing to judge, and no registry to bother.
         let any = groups.iter().any(|group| group.candidates > 0);
-        let images = if any { spec.images() } else { Vec::new() };
+        let implied = if any || groups.is_empty() {
+            Vec::new()
+        } else {
+            self.inventory().implied(placed)
+        };
+        // Where nobody may land there is nothing to judge, and no registry to bother.
+        let is_judged = any || !implied.is_empty();
+        let images = if is_judged { spec.images() } else { Vec::new() };
         let images = self.resolve(images, terms).await;
-        let mut assessment = Assessment::new(images, groups, self.handler(terms.rules, spec));
+        let handler = self.handler(terms.rules, spec);
+        let mut assessment =
+            Assessment::new(images, groups, handler).with_implied(implied, handler);
         self.explain(placed, &mut assessment);
         assessment
     }

@@ -100,6 +100,8 @@ pub struct Assessment<'a> {
     pub images: Vec<ResolvedImage<'a>>,
     /// Every group of nodes in the cluster, candidates or not.
     pub groups: Vec<GroupVerdict>,
+    /// Platforms that the pod asks for and no node has, where there is no candidate.
+    pub implied: Vec<GroupVerdict>,
 }
 
 /// What was found.
@@ -164,20 +166,29 @@ impl<'a> Assessment<'a> {
     /// Judges every image on every group.
     #[must_use]
     pub fn new(images: Vec<ResolvedImage<'a>>, groups: Vec<NodeGroup>, handler: Handler) -> Self {
-        let judge_group = |group: NodeGroup| {
-            let verdicts: Vec<Verdict> = images
-                .iter()
-                .map(|image| judge_image(&group.platform, handler, image))
-                .collect();
-            GroupVerdict {
-                joint: join(&verdicts),
-                images: verdicts,
-                group,
-                excluded: Vec::new(),
-            }
-        };
-        let groups = groups.into_iter().map(judge_group).collect();
-        Self { images, groups }
+        let judge = |group: NodeGroup| judge_group(group, handler, &images);
+        let groups = groups.into_iter().map(judge).collect();
+        let implied = Vec::new();
+        Self {
+            images,
+            groups,
+            implied,
+        }
+    }
+
+    /// Judges the platforms too that the pod asks for and no node has.
+    #[must_use]
+    pub fn with_implied(mut self, implied: Vec<NodeGroup>, handler: Handler) -> Self {
+        let judge = |group: NodeGroup| judge_group(group, handler, &self.images);
+        self.implied = implied.into_iter().map(judge).collect();
+        self
+    }
+
+    /// Whether the platforms that the pod asks for, and no node has, cannot run it.
+    #[must_use]
+    pub fn asks_in_vain(&self) -> bool {
+        let cannot = |verdict: &GroupVerdict| verdict.joint == Joint::CannotRun;
+        !self.implied.is_empty() && self.implied.iter().all(cannot)
     }
 
     /// The groups that the pod may land on.
@@ -240,6 +251,19 @@ fn axes(right: &[&NodePlatform], wrong: &[&NodePlatform]) -> Vec<Axis> {
     axes
 }
 
+fn judge_group(group: NodeGroup, handler: Handler, images: &[ResolvedImage<'_>]) -> GroupVerdict {
+    let verdicts: Vec<Verdict> = images
+        .iter()
+        .map(|image| judge_image(&group.platform, handler, image))
+        .collect();
+    GroupVerdict {
+        joint: join(&verdicts),
+        images: verdicts,
+        group,
+        excluded: Vec::new(),
+    }
+}
+
 fn judge_image(node: &NodePlatform, handler: Handler, resolved: &ResolvedImage<'_>) -> Verdict {
     let image = match &resolved.answer {
         Ok(image) => image,
@@ -279,6 +303,7 @@ pub fn decide(policy: &Policy, assessment: &Assessment<'_>, spared: Option<Softe
         Outcome::Nowhere => on_the_best_group(policy, assessment),
         Outcome::MayLandWrong(axes) => may_land_wrong(policy, axes),
         Outcome::Unknown(_) => on_doubts(policy, assessment),
+        Outcome::NoCandidate if assessment.asks_in_vain() => policy.no_candidate.max(Action::Warn),
         Outcome::NoCandidate => policy.no_candidate,
         Outcome::NoNodes => policy.no_candidate.min(Action::Warn),
     };

@@ -14,6 +14,7 @@ mod tests;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::implied::implied_platforms;
 use super::node::{Node, NodeOverride, NodePlatform, Taint};
 use super::placement::{self, Exclusion};
 use super::pod::{NodeSelectorRequirement, NodeSelectorTerm, PodSpec};
@@ -266,10 +267,25 @@ impl Inventory {
         self.by_name.contains_key(name)
     }
 
-    /// Whether any node or declared pool carries the label with that value.
+    /// The platforms that the pod pins and that no node and no declared pool has, each as a group of no nodes.
     #[must_use]
-    pub fn has_label(&self, key: &str, value: &str) -> bool {
-        self.labels.has(key, value)
+    pub fn implied(&self, pod: &PodSpec<'_>) -> Vec<NodeGroup> {
+        let known: Vec<_> = self
+            .platforms
+            .iter()
+            .map(|group| &*group.platform)
+            .collect();
+        let group = |platform| NodeGroup {
+            platform: Arc::new(platform),
+            are_pools: false,
+            candidates: 0,
+            nodes: 0,
+            refused_by_os: 0,
+        };
+        implied_platforms(pod, &known)
+            .into_iter()
+            .map(group)
+            .collect()
     }
 
     fn slot(&self, name: &str) -> Option<&Slot> {

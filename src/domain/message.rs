@@ -34,10 +34,7 @@ pub fn describe(assessment: &Assessment<'_>, decision: &Decision) -> Message {
         Outcome::Nowhere => nowhere(assessment),
         Outcome::MayLandWrong(_) => may_land_wrong(assessment),
         Outcome::Unknown(_) => vec![unknown(assessment)],
-        Outcome::NoCandidate => [NO_CANDIDATE.to_owned()]
-            .into_iter()
-            .chain(left_out(assessment))
-            .collect(),
+        Outcome::NoCandidate => no_candidate(assessment),
         Outcome::NoNodes => vec![NO_NODES.to_owned()],
     };
     sentences.extend(decision.softened.and_then(why_softened).map(str::to_owned));
@@ -324,9 +321,35 @@ fn unknown_images(assessment: &Assessment<'_>) -> Vec<String> {
     assessment.images.iter().filter_map(sentence).collect()
 }
 
-/// No node is a candidate now; one may join later.
-const NO_CANDIDATE: &str = "no node satisfies this pod's nodeName, nodeSelector, affinity and tolerations now; \
-                            platform-gate did not check its images.";
+/// No node is a candidate now; one may join later. What it would have to be may be known from what the pod asks for.
+fn no_candidate(assessment: &Assessment<'_>) -> Vec<String> {
+    let implied = assessment.implied.iter();
+    let right = implied
+        .clone()
+        .find(|verdict| verdict.joint == Joint::Runs)
+        .map(|verdict| format!("its images run on {}", verdict.group.platform.describe()));
+    let unknown = || "platform-gate did not check its images".to_owned();
+    let first = match assessment.asks_in_vain() {
+        true => format!("{NO_CANDIDATE}."),
+        false => format!("{NO_CANDIDATE}; {}.", right.unwrap_or_else(unknown)),
+    };
+    let in_vain = implied.filter(|_| assessment.asks_in_vain()).take(1);
+    let sentence = |verdict: &GroupVerdict| {
+        let at = (0..assessment.images.len())
+            .find(|at| is_in_the_way(verdict, *at))
+            .unwrap_or_default();
+        let fact = culprit_fact(assessment, at, verdict);
+        format!("A node that it asks for could not run it: {fact}")
+    };
+    [first]
+        .into_iter()
+        .chain(in_vain.map(sentence))
+        .chain(left_out(assessment))
+        .collect()
+}
+
+const NO_CANDIDATE: &str =
+    "no node satisfies this pod's nodeName, nodeSelector, affinity and tolerations now";
 const NO_NODES: &str = "platform-gate knows no nodes yet; it did not check this pod's images";
 
 /// Why a pod that would be denied is admitted.

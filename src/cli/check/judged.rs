@@ -54,8 +54,9 @@ fn is_undecided(judgement: &Judgement<'_>) -> bool {
 }
 
 fn findings(object: &Object, judgement: &Judgement<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
     if judgement.assessment.candidates().next().is_none() {
-        return vec![Finding {
+        findings.push(Finding {
             code: judgement.decision.outcome.code(),
             container: None,
             image: None,
@@ -63,12 +64,11 @@ fn findings(object: &Object, judgement: &Judgement<'_>) -> Vec<Finding> {
             message: judgement.message.text.clone(),
             label: String::new(),
             at: object.tree.at,
-        }];
+        });
     }
     let images = judgement.assessment.images.iter().enumerate();
-    images
-        .flat_map(|(at, resolved)| findings_on(object, judgement, at, resolved))
-        .collect()
+    findings.extend(images.flat_map(|(at, resolved)| findings_on(object, judgement, at, resolved)));
+    findings
 }
 
 /// What stands in the way of one image: once if nothing is known of it, else by group of nodes.
@@ -92,7 +92,9 @@ fn findings_on(
             at: place,
         })
     };
-    let findings = judgement.assessment.candidates().filter_map(on_group);
+    let assessment = &judgement.assessment;
+    let groups = assessment.candidates().chain(&assessment.implied);
+    let findings = groups.filter_map(on_group);
     match resolved.answer {
         Ok(_) => findings.collect(),
         Err(_) => findings.take(1).collect(),
@@ -106,6 +108,16 @@ fn node_groups(
 ) -> Vec<GroupReport> {
     let assessment = &judgement.assessment;
     let mut reports = Vec::new();
+    for verdict in &assessment.implied {
+        let (standing, why) = standing(verdict, &assessment.images);
+        reports.push(GroupReport {
+            name: name(&verdict.group),
+            platform: verdict.group.platform.written(),
+            nodes: 0,
+            verdict: standing,
+            why,
+        });
+    }
     for verdict in &assessment.groups {
         let group = &verdict.group;
         let report = |nodes: u64, standing: Standing, why: Option<String>| GroupReport {
@@ -131,10 +143,10 @@ fn node_groups(
 /// The name of a group, which tells a declared pool from nodes of the same platform.
 fn name(group: &NodeGroup) -> String {
     let name = group.platform.group_name();
-    if group.are_pools {
-        format!("{name}, declared pools")
-    } else {
-        name
+    match (group.are_pools, group.nodes) {
+        (true, _) => format!("{name}, declared pools"),
+        (false, 0) => format!("{}, no node yet", group.platform.written()),
+        (false, _) => name,
     }
 }
 

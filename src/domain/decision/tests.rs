@@ -33,6 +33,7 @@ fn assessment(groups: &[(&str, &[Verdict])]) -> Assessment<'static> {
     Assessment {
         images: Vec::new(),
         groups: groups.iter().map(group).collect(),
+        implied: Vec::new(),
     }
 }
 

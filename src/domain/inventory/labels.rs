@@ -46,11 +46,6 @@ impl LabelIndex {
         }
     }
 
-    /// Whether any node carries the label with that value.
-    pub(super) fn has(&self, key: &str, value: &str) -> bool {
-        self.with_value(key, value).is_some()
-    }
-
     fn with_value(&self, key: &str, value: &str) -> Option<&Nodes> {
         self.keys.get(key)?.values.get(value)
     }

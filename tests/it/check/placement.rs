@@ -192,3 +192,102 @@ async fn every_node_left_out_has_its_reason() {
         "{steers}"
     );
 }
+
+/// A pod may ask for a platform that no node has yet. What is found of it is a warning, even where everything is denied.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_that_no_node_has_is_judged_for_a_warning() {
+    let desk = Desk::new().await;
+    desk.write("nodes.yaml", TAINTED);
+    let settings = std::fs::read_to_string(desk.path("settings.yaml")).unwrap();
+    let silent = format!("{settings}noCandidate: allow\nunknown: deny\n");
+    desk.write("settings.yaml", &silent);
+    let in_affinity = ", affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{\
+        matchExpressions: [{key: node.kubernetes.io/windows-build, operator: In, values: [10.0.20348]}]}]}}}";
+    let cases = [
+        (
+            "hello-world:nanoserver",
+            super::ON_2016,
+            "warn",
+            "cannot-run",
+            "windows/amd64:10.0.14393",
+        ),
+        (
+            "hello-world:nanoserver-sac2016",
+            super::ON_2016,
+            "allow",
+            "runs",
+            "windows/amd64:10.0.14393",
+        ),
+        (
+            "hello-world:nanoserver",
+            in_affinity,
+            "warn",
+            "cannot-run",
+            "windows/amd64:10.0.20348",
+        ),
+        (
+            "centos:6.6",
+            ", nodeSelector: {kubernetes.io/arch: arm64}",
+            "warn",
+            "cannot-run",
+            "linux/arm64",
+        ),
+        (
+            "centos:7",
+            ", nodeSelector: {kubernetes.io/arch: arm64}",
+            "allow",
+            "runs",
+            "linux/arm64",
+        ),
+        // There is such a platform: something else is amiss.
+        (
+            "centos:6.6",
+            ", nodeSelector: {kubernetes.io/os: linux, gpu: x}",
+            "allow",
+            "excluded",
+            "linux/amd64",
+        ),
+    ];
+    let pods: Vec<String> = cases
+        .iter()
+        .map(|(image, spec, ..)| pod("pod", image, spec))
+        .collect();
+    desk.write("pods.yaml", &pods.join("---\n"));
+    let words = [
+        "check",
+        "--config",
+        "settings.yaml",
+        "--nodes",
+        "nodes.yaml",
+        "-o",
+        "json",
+        "-f",
+        "pods.yaml",
+    ];
+    let told = desk.run(&words, "").await;
+    assert_eq!(told.code, 0, "{}", told.err);
+    for ((image, spec, verdict, standing, platform), object) in
+        cases.iter().zip(told.json()["objects"].as_array().unwrap())
+    {
+        let group = &object["nodeGroups"][0];
+        assert_eq!(object["verdict"], *verdict, "{image}{spec}: {object:#}");
+        assert_eq!(
+            (&group["verdict"], &group["platform"]),
+            (&(*standing).into(), &(*platform).into()),
+            "{object:#}"
+        );
+        if *standing == "cannot-run" {
+            assert_eq!(group["nodes"], 0);
+            let node = platform.replace(':', " ");
+            let warning = format!(
+                "A node that it asks for could not run it: no matching manifest for {node} in"
+            );
+            assert!(
+                object["warnings"].to_string().contains(&warning),
+                "{object:#}"
+            );
+            assert_eq!(object["findings"][0]["code"], "no-candidate");
+            assert_eq!(object["findings"][1]["container"], "app");
+        }
+    }
+}
