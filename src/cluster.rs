@@ -6,6 +6,7 @@ pub mod certificate;
 pub mod client;
 pub mod lease;
 mod list;
+pub mod namespaces;
 pub mod networks;
 pub mod nodes;
 pub mod pods;

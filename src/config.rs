@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
+use crate::domain::exemption::{Exemptions, Pattern};
 use crate::domain::policy::Action;
-use crate::domain::rules::{ImagePattern, Rules};
+use crate::domain::rules::Rules;
 use crate::domain::verdict::finding_codes;
 use crate::registry::{HostSettings, OperatorCredentials};
 
@@ -117,11 +118,11 @@ impl Settings {
                     &mut mistakes,
                 ),
                 handlers: raw.runtime_handlers.into(),
-                exempt_images: raw
-                    .exempt_images
-                    .iter()
-                    .map(|pattern| ImagePattern::new(pattern))
-                    .collect(),
+                exempt: Exemptions {
+                    images: patterns("exemptImages", &raw.exempt_images, &mut mistakes),
+                    registries: patterns("exemptRegistries", &raw.exempt_registries, &mut mistakes),
+                    namespaces: patterns("exemptNamespaces", &raw.exempt_namespaces, &mut mistakes),
+                },
             },
             pull_secrets: raw.pull_secrets,
             blocked_networks: networks(&raw.blocked_networks, &mut mistakes),
@@ -171,6 +172,15 @@ fn networks(raw: &[String], mistakes: &mut Vec<String>) -> Vec<IpNet> {
         }
     }
     valid
+}
+
+/// An empty pattern is for nothing, which nobody means.
+fn patterns(field: &str, raw: &[String], mistakes: &mut Vec<String>) -> Vec<Pattern> {
+    let empty = raw.iter().enumerate().filter(|(_, text)| text.is_empty());
+    mistakes.extend(empty.map(|(at, _)| {
+        format!("{field}[{at}]: empty; write a pattern, in which * stands for any characters")
+    }));
+    raw.iter().map(|text| Pattern::new(text)).collect()
 }
 
 fn findings(

@@ -4,6 +4,7 @@
 //! tested here.
 
 pub mod decision;
+pub mod exemption;
 pub mod image;
 pub mod implied;
 pub mod inventory;

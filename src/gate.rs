@@ -3,6 +3,7 @@
 //!
 //! Leaves out HTTP (`webhook`), where nodes come from (`cluster`, files) and how images are fetched (`registry`).
 
+mod exemptions;
 mod known;
 mod review;
 mod workloads;
@@ -17,14 +18,17 @@ use futures::future::join_all;
 use ipnet::IpNet;
 use tokio::time::Instant;
 
+use crate::cluster::namespaces::Namespaces;
 use crate::cluster::pull_secrets::PullSecrets;
 use crate::domain::decision::{
     Assessment, Decision, Handler, Outcome, ResolvedImage, Softened, decide,
 };
+use crate::domain::exemption::Exemption;
 use crate::domain::inventory::{Inventory, NodeGroup};
 use crate::domain::lookup::LookupFailure;
 use crate::domain::message::{Message, describe};
 use crate::domain::pod::{Pod, PodImage, PodSpec};
+use crate::domain::policy::NamespaceAction;
 use crate::domain::reference::Reference;
 use crate::domain::rules::Rules;
 use crate::domain::runtime_class::RuntimeClasses;
@@ -43,6 +47,7 @@ pub struct Gate {
     node_age: Option<AgeOf>,
     pull_secrets: Option<PullSecrets>,
     reads_pull_secrets: AtomicBool,
+    namespaces: Option<Namespaces>,
 }
 
 /// How long ago the nodes were last heard of; `None` is never.
@@ -57,6 +62,8 @@ const STALE_AFTER: Duration = Duration::from_secs(300);
 struct Terms<'t> {
     /// The rules as its review found them.
     rules: &'t Rules,
+    /// What the label of the namespace asks for.
+    label: Option<NamespaceAction>,
     caller: Caller<'t>,
     deadline: Instant,
 }
@@ -70,6 +77,8 @@ pub struct Judgement<'a> {
     pub decision: Decision,
     /// The words.
     pub message: Message,
+    /// The images left out, and what exempts them; and what the label of the namespace has softened.
+    pub exemptions: Vec<Exemption>,
 }
 
 impl Gate {
@@ -85,6 +94,7 @@ impl Gate {
             node_age: None,
             pull_secrets: None,
             reads_pull_secrets: AtomicBool::new(false),
+            namespaces: None,
         }
     }
 
@@ -157,19 +167,16 @@ impl Gate {
         deadline: Instant,
     ) -> Judgement<'a> {
         let rules = self.rules.load_full();
-        let assessment = self
-            .assess(
-                &pod.spec,
-                &pod.spec,
-                Terms {
-                    rules: &rules,
-                    caller,
-                    deadline,
-                },
-            )
-            .await;
+        let label = self.label(caller.namespace, deadline).await;
+        let terms = Terms {
+            rules: &rules,
+            label,
+            caller,
+            deadline,
+        };
+        let (assessment, exemptions) = self.assess(&pod.spec, &pod.spec, terms).await;
         let spared = self.spared(&rules, pod, &assessment);
-        conclude(&rules, assessment, spared)
+        conclude((terms.rules, terms.label), assessment, exemptions, spared)
     }
 
     /// A pod as the API server admits it, for what has not met it yet: with the scheduling rules of its RuntimeClass.
@@ -192,8 +199,10 @@ impl Gate {
         deadline: Instant,
     ) -> Judgement<'a> {
         let rules = self.rules.load_full();
+        let label = self.label(caller.namespace, deadline).await;
         let terms = Terms {
             rules: &rules,
+            label,
             caller,
             deadline,
         };
@@ -209,18 +218,23 @@ impl Gate {
         terms: Terms<'_>,
     ) -> Judgement<'a> {
         let admitted = self.admitted(spec);
-        let assessment = self.assess(spec, &admitted, terms).await;
+        let (assessment, exemptions) = self.assess(spec, &admitted, terms).await;
         let spared = self.spared_template(spec, kind, &assessment);
-        conclude(terms.rules, assessment, spared.or(otherwise))
+        conclude(
+            (terms.rules, terms.label),
+            assessment,
+            exemptions,
+            spared.or(otherwise),
+        )
     }
 
-    /// `placed` says where the pod goes, which may be more than `spec` says.
+    /// The ground of a decision, and what exempts images. `placed` says where the pod goes, which may be more than `spec` says.
     async fn assess<'a>(
         &self,
         spec: &'a PodSpec<'a>,
         placed: &PodSpec<'_>,
         terms: Terms<'_>,
-    ) -> Assessment<'a> {
+    ) -> (Assessment<'a>, Vec<Exemption>) {
         self.settle();
         let groups = self.inventory().groups(placed);
         let any = groups.iter().any(|group| group.candidates > 0);
@@ -232,12 +246,13 @@ impl Gate {
         // Where nobody may land there is nothing to judge, and no registry to bother.
         let is_judged = any || !implied.is_empty();
         let images = if is_judged { spec.images() } else { Vec::new() };
+        let (images, exemptions) = exemptions::part(&terms.rules.exempt, images);
         let images = self.resolve(images, terms).await;
         let handler = self.handler(terms.rules, spec);
         let mut assessment =
             Assessment::new(images, groups, handler).with_implied(implied, handler);
         self.explain(placed, &mut assessment);
-        assessment
+        (assessment, exemptions)
     }
 
     /// Lets young nodes grow up whose time has come.
@@ -295,10 +310,7 @@ impl Gate {
             let answer = self.resolve_image(&image, terms).await;
             ResolvedImage { image, answer }
         };
-        let judged = images
-            .into_iter()
-            .filter(|image| !is_exempt(terms.rules, image.image));
-        join_all(judged.map(resolve)).await
+        join_all(images.into_iter().map(resolve)).await
     }
 
     async fn resolve_image(
@@ -370,25 +382,26 @@ impl Gate {
 }
 
 fn conclude<'a>(
-    rules: &Rules,
+    (rules, label): (&Rules, Option<NamespaceAction>),
     assessment: Assessment<'a>,
+    mut exemptions: Vec<Exemption>,
     spared: Option<Softened>,
 ) -> Judgement<'a> {
-    let decision = decide(&rules.policy, &assessment, spared);
+    let action = match label {
+        Some(NamespaceAction::Enforce(action)) => Some(action),
+        _ => None,
+    };
+    let decision = decide(&rules.policy.enforcing(action), &assessment, spared);
+    if let (Some(Softened::EnforcementAction), Some(label)) = (decision.softened, label) {
+        exemptions.push(exemptions::by_label(label));
+    }
     let message = describe(&assessment, &decision);
     Judgement {
         assessment,
         decision,
         message,
+        exemptions,
     }
-}
-
-/// Whether the operator exempts the image from judgement.
-fn is_exempt(rules: &Rules, image: &str) -> bool {
-    let patterns = &rules.exempt_images;
-    !patterns.is_empty()
-        && Reference::parse(image)
-            .is_ok_and(|image| patterns.iter().any(|pattern| pattern.is_for(&image)))
 }
 
 /// Seconds since 1970, by the wall clock: nodes say when they were made.

@@ -32,6 +32,8 @@ pub struct Metrics {
     node_cache_age: Gauge64,
     node_age: OnceLock<AgeOf>,
     certificate_expiry: Gauge,
+    namespaces: Family<NamespaceLabels, Gauge>,
+    exemptions: Family<ExemptionLabels, Counter>,
     settings_are_good: Gauge,
     settings_taken: Gauge,
     certificate_in_order: Gauge,
@@ -57,6 +59,16 @@ struct NodeLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NamespaceLabels {
+    enforcement_action: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExemptionLabels {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
 }
@@ -72,6 +84,8 @@ impl Default for Metrics {
             node_cache_age: Gauge64::default(),
             node_age: OnceLock::new(),
             certificate_expiry: Gauge::default(),
+            namespaces: Family::default(),
+            exemptions: Family::default(),
             settings_are_good: Gauge::default(),
             settings_taken: Gauge::default(),
             certificate_in_order: Gauge::default(),
@@ -117,6 +131,25 @@ impl Metrics {
             "When the serving certificate expires, in seconds since 1970",
             self.certificate_expiry.clone(),
         );
+        let build = BuildLabels {
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        registry.register("build", "The running version", Info::new(build));
+        self.register_choices(registry);
+    }
+
+    /// What operators chose.
+    fn register_choices(&self, registry: &mut Registry) {
+        registry.register(
+            "namespaces",
+            "Namespaces whose label asks for an enforcement action of their own, by that action",
+            self.namespaces.clone(),
+        );
+        registry.register(
+            "exemptions",
+            "Exemptions used, by kind",
+            self.exemptions.clone(),
+        );
         registry.register(
             "config_reload_success",
             "Whether the settings file as it was last read is in force; 0 while a bad one is refused",
@@ -132,10 +165,6 @@ impl Metrics {
             "1 if the last look at the certificate, its Secret and caBundle found or put them in order, 0 if not",
             self.certificate_in_order.clone(),
         );
-        let build = BuildLabels {
-            version: env!("CARGO_PKG_VERSION"),
-        };
-        registry.register("build", "The running version", Info::new(build));
     }
 
     /// Counts one answered review.
@@ -180,6 +209,22 @@ impl Metrics {
     /// Notes the end of the serving certificate's validity.
     pub fn set_certificate_expiry(&self, at: SystemTime) {
         self.certificate_expiry.set(unix_seconds(at));
+    }
+
+    /// Replaces the number of namespaces by the actions that their labels ask for.
+    pub fn set_namespaces(&self, counts: impl IntoIterator<Item = (&'static str, u64)>) {
+        for (enforcement_action, count) in counts {
+            let labels = NamespaceLabels { enforcement_action };
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.namespaces.get_or_create(&labels).set(count);
+        }
+    }
+
+    /// Counts one use of an exemption; `kind` is one of few.
+    pub fn exempted(&self, kind: &'static str) {
+        self.exemptions
+            .get_or_create(&ExemptionLabels { kind })
+            .inc();
     }
 
     /// Notes that the settings read at that time are in force.
@@ -274,10 +319,16 @@ mod tests {
         metrics.set_certificate_expiry(SystemTime::UNIX_EPOCH + Duration::from_secs(7));
         metrics.settings_taken(SystemTime::UNIX_EPOCH + Duration::from_secs(9));
         metrics.set_certificate_in_order(true);
+        metrics.set_namespaces([("warn", 3), ("off", 1)]);
+        metrics.set_namespaces([("warn", 2), ("off", 0)]);
+        metrics.exempted("image");
         let text = metrics.to_text();
         for line in [
             "platform_gate_certificate_in_order 1",
             "platform_gate_config_reload_success 1",
+            r#"platform_gate_namespaces{enforcement_action="warn"} 2"#,
+            r#"platform_gate_namespaces{enforcement_action="off"} 0"#,
+            r#"platform_gate_exemptions_total{kind="image"} 1"#,
             "platform_gate_config_last_reload_success_timestamp_seconds 9",
             r#"platform_gate_admission_requests_total{kind="pod",operation="create",decision="deny",reason="os-mismatch"} 1"#,
             "platform_gate_admission_duration_seconds_count 1",

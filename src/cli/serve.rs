@@ -15,6 +15,7 @@ use super::registry_args::RegistryArgs;
 use super::{Exit, logging};
 use crate::certificate::{CertificateError, Pair};
 use crate::cluster::certificate::Mode;
+use crate::cluster::namespaces::{self, Namespaces};
 use crate::cluster::networks::{self, Networks};
 use crate::cluster::nodes::{self, NodeEvent};
 use crate::cluster::pull_secrets::PullSecrets;
@@ -157,14 +158,17 @@ async fn on_cluster(
     let freshness = Freshness::default();
     let client = client::connect(&freshness).await?;
     let age = freshness.clone();
+    let namespaces = Namespaces::default();
     let gate = Gate::new(settings.rules.clone(), registry, namespace)
         .with_node_age(move || age.age())
-        .with_pull_secrets(PullSecrets::new(client.clone()));
+        .with_pull_secrets(PullSecrets::new(client.clone()))
+        .with_namespaces(namespaces.clone());
     gate.read_pull_secrets(settings.pull_secrets);
     let gate = Arc::new(gate);
     shared.metrics.read_node_age_from(move || freshness.age());
     keep_certificate(client.clone(), kept, shared);
     watch_nodes(client.clone(), &gate, shared, networks);
+    watch_namespaces(client.clone(), namespaces, shared);
     watch_runtime_classes(client, &gate);
     Ok(gate)
 }
@@ -258,6 +262,17 @@ fn take_node(inventory: &mut Inventory, event: NodeEvent) {
         NodeEvent::Applied(node) => inventory.apply(*node),
         NodeEvent::Deleted(name) => inventory.remove(&name),
     }
+}
+
+/// Until the labels of namespaces are known, a pod might be denied in one that asks for warnings.
+fn watch_namespaces(client: kube::Client, namespaces: Namespaces, shared: &Shared) {
+    let (shared, known) = (shared.clone(), namespaces.clone());
+    shared.readiness.lost("namespaces");
+    let on_change = move || {
+        shared.metrics.set_namespaces(known.counts());
+        shared.readiness.met("namespaces");
+    };
+    tokio::spawn(namespaces::watch_namespaces(client, namespaces, on_change));
 }
 
 fn watch_runtime_classes(client: kube::Client, gate: &Arc<Gate>) {

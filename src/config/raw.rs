@@ -19,6 +19,8 @@ pub(super) struct Settings {
     workloads: Option<Action>,
     pub(super) findings: BTreeMap<String, Action>,
     pub(super) exempt_images: Vec<String>,
+    pub(super) exempt_registries: Vec<String>,
+    pub(super) exempt_namespaces: Vec<String>,
     pub(super) runtime_handlers: RuntimeHandlers,
     pub(super) node_overrides: Vec<NodeOverride>,
     pub(super) agent_taints: Option<Vec<String>>,

@@ -28,6 +28,8 @@ registries:
   plain.example:5000: {plainHttp: true}
 findings: {arch: warn, not-found: deny}
 exemptImages: ["docker.io/library/legacy:*"]
+exemptRegistries: ["*.internal.example"]
+exemptNamespaces: [ci, "build-*"]
 runtimeHandlers: {hyperv: [hv], wasm: [spin], hypervPullPlatform: guest}
 nodeOverrides:
 - matchLabels: {pool: edge}
@@ -62,7 +64,13 @@ certificate:
         settings.rules.policy.findings,
         [("arch", Action::Warn), ("not-found", Action::Deny)].into()
     );
-    assert_eq!(settings.rules.exempt_images.len(), 1);
+    let exempt = &settings.rules.exempt;
+    let counts = (
+        exempt.images.len(),
+        exempt.registries.len(),
+        exempt.namespaces.len(),
+    );
+    assert_eq!(counts, (1, 1, 2));
     assert!(settings.rules.handlers.of("hv").hyperv && settings.rules.handlers.of("spin").wasm);
     let known = &settings.rules.nodes.overrides[0];
     assert_eq!(
@@ -130,6 +138,10 @@ fn mistakes_name_the_line_or_the_field() {
                 "pools[1].windowsBuild",
                 "pools[1].taints[0].effect",
             ],
+        ),
+        (
+            "exemptNamespaces: [a, '']\nexemptRegistries: ['']",
+            vec!["2 mistake(s)", "exemptNamespaces[1]", "exemptRegistries[0]"],
         ),
         (
             "registries:\n  a: {mirrors: [ftp://x]}\n  b: {caFile: /does/not/exist}\n  c: {clientKeyFile: /dev/null, headers: {a b: c}}\ncredentialProviders: {binDir: /bin}\n",

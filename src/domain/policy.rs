@@ -2,6 +2,7 @@
 //!
 //! Leaves out how they are written in a settings file (`config`).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,57 @@ pub enum EnforcementAction {
     Warn,
     /// Admit it in silence; the API server's audit log says what would have happened.
     Audit,
+}
+
+/// The label by which a namespace asks for an enforcement action of its own.
+pub const ENFORCEMENT_LABEL: &str = "platform-gate.io/enforcement-action";
+
+/// What the label of a namespace asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NamespaceAction {
+    /// Its pods are judged, and this happens to those that would be denied.
+    Enforce(EnforcementAction),
+    /// Its pods are not judged.
+    Off,
+}
+
+impl EnforcementAction {
+    /// `deny`, `warn` or `audit`, as in settings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Warn => "warn",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+impl NamespaceAction {
+    /// All that there are.
+    pub const ALL: [Self; 4] = [
+        Self::Enforce(EnforcementAction::Deny),
+        Self::Enforce(EnforcementAction::Warn),
+        Self::Enforce(EnforcementAction::Audit),
+        Self::Off,
+    ];
+
+    /// What a value of the label means; `None` if nothing.
+    #[must_use]
+    pub fn parse(value: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|action| action.as_str() == value)
+    }
+
+    /// The value of the label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce(action) => action.as_str(),
+            Self::Off => "off",
+        }
+    }
 }
 
 /// What a finding does to a pod.
@@ -97,6 +149,18 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// The same with another enforcement action, or as it is.
+    #[must_use]
+    pub fn enforcing(&self, action: Option<EnforcementAction>) -> Cow<'_, Self> {
+        match action.filter(|action| *action != self.enforcement_action) {
+            None => Cow::Borrowed(self),
+            Some(enforcement_action) => Cow::Owned(Self {
+                enforcement_action,
+                ..self.clone()
+            }),
+        }
+    }
+
     /// What the verdict on one image does to its pod.
     #[must_use]
     pub fn action_on(&self, verdict: Verdict) -> Action {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Gate, Judgement, conclude, is_exempt};
+use super::{Gate, Judgement, conclude, exemptions};
 use crate::domain::decision::{Assessment, ResolvedImage};
 use crate::domain::image::Image;
 use crate::domain::lookup::LookupFailure;
@@ -26,16 +26,16 @@ impl Gate {
             image,
         };
         let rules = self.rules.load_full();
-        let images = spec.images().into_iter();
-        let images = images.filter(|image| !is_exempt(&rules, image.image));
+        let (images, exemptions) = exemptions::part(&rules.exempt, spec.images());
+        let images = images.into_iter().map(resolve).collect();
         self.settle();
         let admitted = self.admitted(spec);
         let groups = self.inventory().groups(&admitted);
         let handler = self.handler(&rules, spec);
-        let mut assessment = Assessment::new(images.map(resolve).collect(), groups, handler);
+        let mut assessment = Assessment::new(images, groups, handler);
         self.explain(&admitted, &mut assessment);
         let spared = self.spared_template(spec, kind, &assessment);
-        conclude(&rules, assessment, spared)
+        conclude((&rules, None), assessment, exemptions, spared)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use crate::admission::{
     AdmissionRequest, Answer, Cause, Operation, ReviewError, parse_review, write_response,
 };
+use crate::domain::exemption::Exemption;
 use crate::domain::pod::{Pod, PodSpec};
 use crate::domain::policy::Action;
 use crate::domain::workload::WorkloadKind;
@@ -16,9 +17,12 @@ use tokio::time::Instant;
 use super::workloads::templated;
 use super::{Gate, Judgement};
 
+/// Exemptions of one review that the audit log names; a pod may have hundreds of containers.
+const AUDITED: usize = 5;
+
 type PodRequest<'a> = AdmissionRequest<'a, Pod<'a>>;
-/// What a review came to, and what it is counted under.
-pub(super) type Reviewed = (Answer, RequestLabels);
+/// What a review came to, what it is counted under, and the exemptions that it used.
+pub(super) type Reviewed = (Answer, RequestLabels, Vec<Exemption>);
 
 impl Gate {
     /// Answers the body of an `AdmissionReview` on a pod or on what makes pods. Registries are waited for until the deadline.
@@ -32,10 +36,11 @@ impl Gate {
         metrics: &Metrics,
     ) -> Result<Vec<u8>, ReviewError> {
         let request: PodRequest<'_> = parse_review(body)?;
-        let (answer, labels) = match templated(&request.kind) {
+        let (mut answer, labels, exemptions) = match templated(&request.kind) {
             Some(kind) => self.review_workload(body, kind, deadline).await?,
             None => self.review_pod(&request, deadline).await,
         };
+        answer.audit_annotations.extend(note(&exemptions, metrics));
         metrics.reviewed(labels);
         Ok(write_response(&request.uid, answer))
     }
@@ -46,6 +51,7 @@ impl Gate {
             None => (
                 Answer::allow(Vec::new()),
                 labels(WorkloadKind::Pod, request.operation, "allow", "not-judged"),
+                Vec::new(),
             ),
         }
     }
@@ -79,6 +85,10 @@ impl Gate {
 
     async fn answer(&self, request: &PodRequest<'_>, pod: &Pod<'_>, deadline: Instant) -> Reviewed {
         let namespace = request.namespace.as_deref().unwrap_or_default();
+        if let Some(exemption) = self.exempt_namespace(namespace, deadline).await {
+            let labels = labels(WorkloadKind::Pod, request.operation, "allow", "exempt");
+            return (Answer::allow(Vec::new()), labels, vec![exemption]);
+        }
         let keychain = self.keychain(namespace, &pod.spec, deadline).await;
         let caller = Caller {
             keychain: &keychain,
@@ -133,7 +143,7 @@ pub(super) struct Subject<'a> {
 }
 
 /// Tells of a judgement in the log and makes it the answer.
-pub(super) fn finish(subject: &Subject<'_>, judgement: Judgement<'_>) -> Reviewed {
+pub(super) fn finish(subject: &Subject<'_>, mut judgement: Judgement<'_>) -> Reviewed {
     let decision = &judgement.decision;
     let labels = labels(
         subject.kind,
@@ -144,7 +154,21 @@ pub(super) fn finish(subject: &Subject<'_>, judgement: Judgement<'_>) -> Reviewe
     if decision.action != Action::Allow || decision.softened.is_some() {
         log(subject, &judgement);
     }
-    (judgement.into_answer(), labels)
+    let exemptions = std::mem::take(&mut judgement.exemptions);
+    (judgement.into_answer(), labels, exemptions)
+}
+
+/// Counts exemptions that were used, and gives what the audit log says of them.
+fn note(exemptions: &[Exemption], metrics: &Metrics) -> Option<(String, String)> {
+    for exemption in exemptions {
+        metrics.exempted(exemption.kind.as_str());
+    }
+    let told = exemptions
+        .iter()
+        .take(AUDITED)
+        .map(|exemption| format!("{}: {}", exemption.kind.as_str(), exemption.what));
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| ("exempt".to_owned(), told.join("; ")))
 }
 
 /// Whether an update changed what a verdict rests on: the images, or the placement of a gated pod (OPERATIONS A9).
@@ -201,6 +225,7 @@ impl Judgement<'_> {
             assessment,
             decision,
             message,
+            exemptions: _,
         } = self;
         let mut audit_annotations = vec![
             ("decision".to_owned(), decision.action.as_str().to_owned()),

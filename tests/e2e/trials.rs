@@ -3,6 +3,7 @@
 mod install;
 mod nodes;
 mod outcomes;
+mod policy;
 mod verdicts;
 mod workloads;
 
@@ -76,6 +77,14 @@ const ALL: &[(&str, Run)] = &[
     (
         "ephemeral_containers_and_image_updates_are_judged",
         verdicts::ephemeral_containers_and_image_updates_are_judged,
+    ),
+    (
+        "a_namespace_in_warn_mode_stands_beside_one_in_deny_mode",
+        policy::a_namespace_in_warn_mode_stands_beside_one_in_deny_mode,
+    ),
+    (
+        "helm_upgrade_changes_settings_without_a_restart",
+        policy::helm_upgrade_changes_settings_without_a_restart,
     ),
     ("no_call_failed", install::no_call_failed),
     (

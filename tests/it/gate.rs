@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use platform_gate::domain::exemption::{Exemptions, Pattern};
 use platform_gate::domain::pod::Pod;
 use platform_gate::domain::policy::Action;
-use platform_gate::domain::rules::{ImagePattern, Rules};
+use platform_gate::domain::rules::Rules;
 use platform_gate::domain::runtime_class::{RuntimeClass, RuntimeClasses};
 use platform_gate::gate::Gate;
 use platform_gate::registry::{EgressPolicy, Keychain, Registry, RegistrySettings};
@@ -95,7 +96,10 @@ async fn what_the_operator_knows_better_counts() {
     assert_eq!(denied.action("").await, Action::Deny);
 
     let exempt = Rules {
-        exempt_images: vec![ImagePattern::new("*/app:*")],
+        exempt: Exemptions {
+            images: vec![Pattern::new("*/app:*")],
+            ..Exemptions::default()
+        },
         ..Rules::default()
     };
     assert_eq!(

@@ -15,6 +15,7 @@ mod load;
 mod platform_vectors;
 mod registry;
 mod reload;
+mod reviews;
 mod scan;
 mod suggest;
 mod support;

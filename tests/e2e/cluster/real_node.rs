@@ -144,6 +144,7 @@ resolvConf: '{resolver}'
 volumePluginDir: '{state}/volume-plugins'
 serializeImagePulls: false
 registryPullQPS: 0
+syncFrequency: 5s
 cgroupDriver: cgroupfs
 cgroupsPerQOS: false
 enforceNodeAllocatable: []

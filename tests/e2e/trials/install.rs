@@ -42,6 +42,20 @@ pub(crate) fn helm_installs_it(cluster: &Cluster) -> Result<()> {
     is_enforced(cluster)
 }
 
+/// Upgrades the release to other settings, on top of those that it was installed with.
+pub(crate) fn upgrade(cluster: &Cluster, settings: &Value) -> Result<()> {
+    let mut values = values(cluster)?;
+    for (key, value) in settings.as_object().into_iter().flatten() {
+        values["settings"][key] = value.clone();
+    }
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/platform-gate");
+    let mut helm = cluster.command("helm");
+    helm.args(["upgrade", RELEASE, chart, "--namespace", NAMESPACE]);
+    helm.args(["--wait", "--timeout", "120s"]);
+    helm.args(["--values", &write_values(&values.to_string())?]);
+    output(&mut helm).map(drop)
+}
+
 /// The pods are ready; the API server's own view of the Service may be some moments behind.
 fn is_enforced(cluster: &Cluster) -> Result<()> {
     let namespace = cluster.kubectl.namespace("enforced")?;
