@@ -25,8 +25,6 @@ const AT_ONCE: usize = 4;
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Most bytes of a helper's answer.
 const MAX_ANSWER: u64 = 256 << 10;
-/// A helper's user name that stands for a token of another kind than passwords.
-const IDENTITY_TOKEN: &str = "<token>";
 
 /// The helpers of one file.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -49,10 +47,6 @@ enum Failure {
     Exit,
     #[error("its answer is none of a credential helper")]
     Answer,
-    #[error(
-        "it has an identity token, which is not supported: log in with a password or an access token"
-    )]
-    IdentityToken,
 }
 
 /// The credentials for images of these references. A file or helper that cannot be used is told once and left out.
@@ -68,7 +62,7 @@ pub(super) async fn keychain<'a>(images: impl IntoIterator<Item = &'a str>) -> K
         let Ok(bytes) = std::fs::read(&path) else {
             continue;
         };
-        let found = Keychain::from_docker_config_json(&bytes).map_err(|error| error.to_string());
+        let found = Keychain::from_docker_login(&bytes).map_err(|error| error.to_string());
         let helpers = serde_json::from_slice::<Option<Helpers>>(&bytes)
             .map_err(|_| "credHelpers or credsStore is not what docker reads".to_owned());
         match (found, helpers) {
@@ -182,12 +176,9 @@ fn parse(server: &str, answer: &[u8]) -> Result<Option<Keychain>, Failure> {
         secret: String,
     }
     let answer: Answer = serde_json::from_slice(answer).map_err(|_| Failure::Answer)?;
-    if answer.username == IDENTITY_TOKEN {
-        return Err(Failure::IdentityToken);
-    }
     let login = serde_json::json!({"username": answer.username, "password": answer.secret});
     let file = serde_json::json!({"auths": {server: login}}).to_string();
-    let keychain = Keychain::from_docker_config_json(file.as_bytes());
+    let keychain = Keychain::from_docker_login(file.as_bytes());
     keychain.map(Some).map_err(|_| Failure::Answer)
 }
 
@@ -245,10 +236,7 @@ mod tests {
             parsed(r#"{"ServerURL":"a.example","Username":"u","Secret":"p"}"#),
             Ok(true)
         );
-        assert_eq!(
-            parsed(r#"{"Username":"<token>","Secret":"p"}"#),
-            Err(Failure::IdentityToken)
-        );
+        assert_eq!(parsed(r#"{"Username":"<token>","Secret":"p"}"#), Ok(true));
         assert_eq!(parsed(r#"{"Username":"u"}"#), Err(Failure::Answer));
         assert_eq!(parsed("no"), Err(Failure::Answer));
     }

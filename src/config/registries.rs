@@ -84,7 +84,7 @@ impl Registries {
 /// Docker's credentials, or none where the file cannot be used.
 fn default_credentials(path: &Path, left_out: &mut Vec<String>) -> Keychain {
     let problem = match std::fs::read(path) {
-        Ok(bytes) => match Keychain::from_docker_config_json(&bytes) {
+        Ok(bytes) => match Keychain::from_docker_login(&bytes) {
             Ok(keychain) => return keychain,
             Err(error) => error.to_string(),
         },

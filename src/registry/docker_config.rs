@@ -28,6 +28,9 @@ pub enum KeychainError {
 /// One entry: where it is for, as written, the user name and the password.
 pub(super) type LoginEntry = (String, String, String);
 
+/// The user name that docker and its credential helpers give an identity token, which is then in the password's place.
+pub(super) const IDENTITY_TOKEN: &str = "<token>";
+
 /// A JSON object with its fields in the order written, the same one perhaps twice.
 struct Fields(Vec<(String, Value)>);
 
@@ -59,6 +62,37 @@ pub(super) fn parse_docker_config(bytes: &[u8]) -> Result<Vec<LoginEntry>, Keych
     else {
         return Ok(Vec::new());
     };
+    logins(auths(fields)?)
+}
+
+/// The same as docker itself reads it: where there is an `identitytoken`, it counts more than a password. The kubelet
+/// does not look at it.
+pub(super) fn parse_docker_login(bytes: &[u8]) -> Result<Vec<LoginEntry>, KeychainError> {
+    let Some(Fields(fields)) = serde_json::from_slice(bytes).map_err(|_| KeychainError::Json)?
+    else {
+        return Ok(Vec::new());
+    };
+    let entries = auths(fields)?;
+    let tokens: Vec<_> = entries.values().map(identity_token).collect();
+    let mut logins = logins(entries)?;
+    for (login, token) in logins.iter_mut().zip(tokens) {
+        if let Some(token) = token {
+            (login.1, login.2) = (IDENTITY_TOKEN.to_owned(), token);
+        }
+    }
+    Ok(logins)
+}
+
+fn identity_token(entry: &Value) -> Option<String> {
+    let fields = entry.as_object()?;
+    let mut named = fields
+        .iter()
+        .filter(|(name, _)| is_named(name, "identitytoken"));
+    let token = named.next_back()?.1.as_str()?;
+    (!token.is_empty()).then(|| token.to_owned())
+}
+
+fn auths(fields: Vec<(String, Value)>) -> Result<serde_json::Map<String, Value>, KeychainError> {
     let mut entries = serde_json::Map::new();
     for (name, value) in fields {
         match value {
@@ -68,7 +102,7 @@ pub(super) fn parse_docker_config(bytes: &[u8]) -> Result<Vec<LoginEntry>, Keych
             _ => return Err(KeychainError::Json),
         }
     }
-    logins(entries)
+    Ok(entries)
 }
 
 /// The entries of a `.dockercfg`, which has nothing else.
@@ -194,6 +228,18 @@ mod tests {
         check(parse_dockercfg, "null", Ok(&[]));
         // The type of the secret says which form it is.
         check(json, r#"{"a.example":{"username":"u"}}"#, Ok(&[]));
+    }
+
+    #[test]
+    fn identity_tokens_are_docker_s_alone() {
+        let text = r#"{"auths":{"a":{"auth":"dTpw","identitytoken":"T"},"b":{"auth":"dTpw","identitytoken":""},"c":{"auth":"dTpw","IdentityToken":7}}}"#;
+        let password = |at| (at, "u", "p");
+        let kubelet = [password("a"), password("b"), password("c")];
+        check(parse_docker_config, text, Ok(&kubelet));
+        let docker = [("a", IDENTITY_TOKEN, "T"), password("b"), password("c")];
+        check(parse_docker_login, text, Ok(&docker));
+        check(parse_docker_login, "null", Ok(&[]));
+        check(parse_docker_login, "[]", Err(KeychainError::Json));
     }
 
     #[test]

@@ -12,7 +12,9 @@ use reqwest::header::HeaderValue;
 use sha2::{Digest as _, Sha256};
 
 pub use super::docker_config::KeychainError;
-use super::docker_config::{LoginEntry, parse_docker_config, parse_dockercfg};
+use super::docker_config::{
+    IDENTITY_TOKEN, LoginEntry, parse_docker_config, parse_docker_login, parse_dockercfg,
+};
 use super::location::{Pattern, Target, key_of};
 use crate::domain::reference::Reference;
 
@@ -40,8 +42,9 @@ struct Entry {
 /// A credential that would be tried for an image. Its `Debug` form says nothing.
 pub struct Candidate<'a>(&'a Credential);
 
-/// A user name and a password. Never printed.
+/// A user name and a password, or an identity token in the password's place. Never printed.
 pub(super) struct Credential {
+    is_identity_token: bool,
     username: Box<str>,
     password: Box<str>,
     identity: Identity,
@@ -69,6 +72,18 @@ impl Keychain {
     /// Says what is wrong with it, without repeating any of it.
     pub fn from_docker_config_json(bytes: &[u8]) -> Result<Self, KeychainError> {
         parse_docker_config(bytes).map(Self::of_logins)
+    }
+
+    /// Reads docker's `config.json` as docker does: identity tokens count, which the kubelet passes over.
+    ///
+    /// # Errors
+    /// As [`Keychain::from_docker_config_json`].
+    pub fn from_docker_login(bytes: &[u8]) -> Result<Self, KeychainError> {
+        let logins = parse_docker_login(bytes)?;
+        Ok(Self::of_ring(logins, |_, username, password| Credential {
+            is_identity_token: username == IDENTITY_TOKEN,
+            ..Credential::new(username, password)
+        }))
     }
 
     /// Reads the content of a pull secret of the older type `kubernetes.io/dockercfg`.
@@ -260,6 +275,7 @@ impl Credential {
         hash.update(username);
         hash.update(password);
         Self {
+            is_identity_token: false,
             username: username.into(),
             password: password.into(),
             identity: hash.finalize().into(),
@@ -274,8 +290,16 @@ impl Credential {
         self.identity
     }
 
-    /// The `Authorization` header of the Basic scheme.
+    /// What a token server takes in exchange for tokens, by POST.
+    pub(super) fn identity_token(&self) -> Option<&str> {
+        self.is_identity_token.then_some(&*self.password)
+    }
+
+    /// The `Authorization` header of the Basic scheme; none for an identity token, which is for token servers alone.
     pub(super) fn basic(&self) -> Option<HeaderValue> {
+        if self.is_identity_token {
+            return None;
+        }
         let encoded = STANDARD.encode(format!("{}:{}", self.username, self.password));
         let mut value = HeaderValue::from_str(&format!("Basic {encoded}")).ok()?;
         value.set_sensitive(true);

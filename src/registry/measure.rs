@@ -184,10 +184,10 @@ impl Measures {
         let registry = name_of(&self.names.load(), host);
         let labels = RequestLabels {
             registry: Arc::clone(&registry),
-            method: if method == reqwest::Method::HEAD {
-                "HEAD"
-            } else {
-                "GET"
+            method: match *method {
+                reqwest::Method::HEAD => "HEAD",
+                reqwest::Method::POST => "POST",
+                _ => "GET",
             },
             code: match outcome {
                 Ok((status, _)) => code(status),

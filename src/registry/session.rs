@@ -217,6 +217,7 @@ impl<'a> Session<'a> {
         let request = Request {
             method: call.method.clone(),
             url: call.url.clone(),
+            form: None,
             accept: call.accept,
             authorization,
             headers: self.endpoint.headers.clone(),

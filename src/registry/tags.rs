@@ -52,6 +52,9 @@ impl Registry {
         deadline: Instant,
     ) -> Result<Tags, LookupFailure> {
         let lookups = self.lookups.load_full();
+        let credentials = &lookups.credentials;
+        let all = credentials.after(keychain, reference, deadline).await;
+        let keychain = all.as_ref().unwrap_or(keychain);
         let tags = lookups.tags(reference, keychain, deadline);
         let tags = timeout_at(deadline, tags).await;
         tags.unwrap_or(Err(LookupFailure::Timeout))

@@ -39,6 +39,13 @@ pub(super) struct TokenKey {
     pub(super) scope: String,
 }
 
+impl TokenKey {
+    fn service_and_scope(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let service = self.service.iter().map(|service| ("service", &**service));
+        service.chain([("scope", &*self.scope)])
+    }
+}
+
 /// A token as a header, and whether it was made for this very call. Never printed.
 pub(super) struct Token {
     pub(super) header: HeaderValue,
@@ -120,14 +127,26 @@ async fn fetch_token(
     key: &TokenKey,
     credential: Option<&Arc<Credential>>,
 ) -> Result<Kept, LookupFailure> {
+    let identity_token = credential.and_then(|credential| credential.identity_token());
     let mut url = key.realm.clone();
-    if let Some(service) = &key.service {
-        url.query_pairs_mut().append_pair("service", service);
+    let mut form = None;
+    match identity_token {
+        Some(token) => form = Some(exchange_form(key, token)),
+        None => {
+            let mut query = url.query_pairs_mut();
+            for (name, value) in key.service_and_scope() {
+                query.append_pair(name, value);
+            }
+        }
     }
-    url.query_pairs_mut().append_pair("scope", &key.scope);
+    let method = match form {
+        Some(_) => Method::POST,
+        None => Method::GET,
+    };
     let request = Request {
-        method: Method::GET,
+        method,
         url,
+        form,
         accept: "application/json",
         authorization: credential.and_then(|credential| credential.basic()),
         headers: HeaderMap::new(),
@@ -140,6 +159,16 @@ async fn fetch_token(
         StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => Err(LookupFailure::Unauthorized),
         _ => Err(failure_of(answer).await),
     }
+}
+
+/// The form of OAuth2's refresh token grant, as distribution's token servers take it.
+fn exchange_form(key: &TokenKey, token: &str) -> String {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "refresh_token");
+    form.append_pair("refresh_token", token);
+    form.append_pair("client_id", "platform-gate");
+    form.extend_pairs(key.service_and_scope());
+    form.finish()
 }
 
 /// Reads `token`, or `access_token` where that one is absent or empty. No token at all is no leave to go on without.

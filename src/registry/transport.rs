@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oci_distribution::errors::{OciEnvelope, OciErrorCode};
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode};
 use tokio::time::{Instant, timeout};
 use url::Url;
@@ -31,6 +31,8 @@ const MAX_ERROR_BODY: usize = 16 << 10;
 /// that fetches an image from another one first is slow once.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
+const FORM: &str = "application/x-www-form-urlencoded";
+
 pub(super) struct Transport {
     guard: Arc<Guard>,
     cooldowns: Arc<Cooldowns>,
@@ -42,6 +44,8 @@ pub(super) struct Transport {
 pub(super) struct Request<'a> {
     pub(super) method: Method,
     pub(super) url: Url,
+    /// Sent as the body of a POST, which follows no redirect: it has secrets.
+    pub(super) form: Option<String>,
     pub(super) accept: &'a str,
     pub(super) authorization: Option<HeaderValue>,
     /// Further headers, for this host alone.
@@ -71,7 +75,7 @@ impl Transport {
         &self.guard
     }
 
-    /// Sends a GET or HEAD and follows its redirects. The answer may have any status.
+    /// Sends a request and follows its redirects, a POST's excepted. The answer may have any status.
     pub(super) async fn send(
         self: &Arc<Self>,
         mut request: Request<'_>,
@@ -80,6 +84,9 @@ impl Transport {
             let answer = self.send_once(&request).await?;
             if !is_redirect(answer.status()) {
                 return Ok(answer);
+            }
+            if request.form.is_some() {
+                return Err(self.guard.block(Rule::Redirect));
             }
             let location = answer.headers().get(LOCATION).and_then(|l| l.to_str().ok());
             let next = location.and_then(|l| request.url.join(l).ok());
@@ -146,6 +153,7 @@ impl Transport {
             let request = Request {
                 method: Method::HEAD,
                 url,
+                form: None,
                 accept: "*/*",
                 authorization: None,
                 headers: HeaderMap::new(),
@@ -179,6 +187,9 @@ impl Transport {
             .request(request.method.clone(), request.url.clone())
             .headers(request.headers.clone())
             .header(ACCEPT, request.accept);
+        if let Some(form) = &request.form {
+            call = call.header(CONTENT_TYPE, FORM).body(form.clone());
+        }
         if let Some(authorization) = &request.authorization {
             call = call.header(AUTHORIZATION, authorization.clone());
         }

@@ -164,3 +164,131 @@ async fn statuses_and_error_codes_have_names() {
         assert_eq!(server.lines().len(), 1, "{text}");
     }
 }
+
+/// Gives tokens to a client that posts the identity token `IDENTITY`, and nothing to anybody else. Tokens are good once.
+async fn identity_registry(redirect: Option<String>) -> FakeRegistry {
+    let site = site();
+    let given = std::sync::atomic::AtomicUsize::new(0);
+    FakeRegistry::start(move |request| {
+        let challenge = format!(
+            r#"Bearer realm="{}/token",service="s & t",scope="repository:team/app:pull""#,
+            request.base()
+        );
+        let count = || given.load(std::sync::atomic::Ordering::Relaxed);
+        match (request.method.as_str(), request.path.as_str()) {
+            ("POST", "/token") if redirect.is_some() => {
+                Answer::redirect(redirect.as_deref().unwrap())
+            }
+            ("POST", "/token") if request.body.contains("refresh_token=IDENTITY&") => {
+                let count = given.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Answer::json(format!(
+                    r#"{{"access_token":"t{}","expires_in":300}}"#,
+                    count + 1
+                ))
+            }
+            (_, "/token") => Answer::new(401),
+            _ if request.authorization == Some(format!("Bearer t{}", count())) && count() > 0 => {
+                site.answer(request)
+            }
+            _ => Answer::challenge(&[&challenge]),
+        }
+    })
+    .await
+}
+
+fn with_identity(host: &str) -> Keychain {
+    let login = format!(r#"{{"auths":{{"{host}":{{"auth":"dTo=","identitytoken":"IDENTITY"}}}}}}"#);
+    Keychain::from_docker_login(login.as_bytes()).unwrap()
+}
+
+#[tokio::test]
+async fn an_identity_token_is_posted_for_a_token() {
+    let server = identity_registry(None).await;
+    let registry = registry_for(&[&server]);
+    let keychain = with_identity(&server.host());
+    fetch(&registry, &server, "team/app:1", &keychain)
+        .await
+        .unwrap();
+    let received = server.received();
+    let posts: Vec<_> = received.iter().filter(|r| r.method == "POST").collect();
+    assert_eq!(posts.len(), 1);
+    assert_eq!(
+        posts[0].body,
+        "grant_type=refresh_token&refresh_token=IDENTITY&client_id=platform-gate&service=s+%26+t&scope=repository%3Ateam%2Fapp%3Apull"
+    );
+    assert_eq!(
+        (posts[0].query.as_str(), &posts[0].authorization),
+        ("", &None)
+    );
+    let elsewhere = received.iter().filter(|r| r.method != "POST");
+    for request in elsewhere {
+        assert!(!format!("{request:?}").contains("IDENTITY"), "{request:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_identity_token_follows_no_redirect_and_is_no_password() {
+    let other = FakeRegistry::start(|_| Answer::json(r#"{"token":"t"}"#)).await;
+    let server = identity_registry(Some(other.url())).await;
+    let keychain = with_identity(&server.host());
+    let registry = registry_for(&[&server, &other]);
+    let outcome = fetch(&registry, &server, "team/app:1", &keychain).await;
+    assert_eq!(outcome, Err(LookupFailure::Blocked));
+    assert_eq!(other.lines(), [""; 0]);
+
+    let basic = basic_registry().await;
+    let keychain = with_identity(&basic.host());
+    let outcome = fetch(&registry_for(&[&basic]), &basic, "team/app:1", &keychain).await;
+    assert_eq!(outcome, Err(LookupFailure::Unauthorized));
+    assert_eq!(basic.authorizations(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_token_that_a_registry_no_longer_takes_is_fetched_anew_once() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let (site, epoch) = (site(), Arc::new(AtomicUsize::new(1)));
+    let of_server = Arc::clone(&epoch);
+    let server = FakeRegistry::start(move |request| {
+        let challenge = format!(r#"Bearer realm="{}/token""#, request.base());
+        let good = format!("t{}", of_server.load(Ordering::Relaxed));
+        match (request.path.as_str(), &request.authorization) {
+            ("/token", _) if good == "t0" => Answer::json("{}"),
+            ("/token", _) => Answer::json(format!(r#"{{"token":"{good}","expires_in":3600}}"#)),
+            (_, Some(sent)) if *sent == format!("Bearer {good}") && good != "t9" => {
+                site.answer(request)
+            }
+            _ => Answer::challenge(&[&challenge]),
+        }
+    })
+    .await;
+    let mut settings = settings_for(&[&server]);
+    (settings.tag_ttl, settings.tag_stale) = (Duration::ZERO, Duration::ZERO);
+    let registry = Registry::new(settings).unwrap();
+    let tokens = || {
+        server
+            .lines()
+            .iter()
+            .filter(|l| l.ends_with("/token"))
+            .count()
+    };
+    for (now, want, fetched) in [
+        (1, Ok(()), 1),
+        (1, Ok(()), 0),
+        // Expired on the registry's side.
+        (2, Ok(()), 1),
+        // Fresh, and refused all the same.
+        (9, Err(LookupFailure::Unauthorized), 1),
+    ] {
+        server.forget();
+        epoch.store(now, Ordering::Relaxed);
+        let outcome = fetch_anonymously(&registry, &server, "team/app:1").await;
+        assert_eq!(outcome.map(|_| ()), want, "{now}");
+        assert_eq!(tokens(), fetched, "{now}: {:?}", server.lines());
+    }
+    // 200 without a token is no leave to go on without.
+    server.forget();
+    epoch.store(0, Ordering::Relaxed);
+    let outcome = fetch_anonymously(&registry_for(&[&server]), &server, "team/app:1").await;
+    assert_eq!(outcome, Err(LookupFailure::Malformed));
+    assert_eq!(server.lines().len(), 2);
+}

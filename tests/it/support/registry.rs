@@ -39,6 +39,8 @@ pub(crate) struct Received {
     pub(crate) extra: Option<String>,
     /// The names of all its headers, in order.
     pub(crate) headers: Vec<String>,
+    /// What a POST brought.
+    pub(crate) body: String,
     host: String,
     scheme: &'static str,
 }
@@ -274,7 +276,7 @@ async fn serve<S>(
             let value = request.headers().get(name);
             value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
-        let received = Received {
+        let mut received = Received {
             method: request.method().to_string(),
             path: request.uri().path().to_owned(),
             query: request.uri().query().unwrap_or_default().to_owned(),
@@ -282,12 +284,16 @@ async fn serve<S>(
             accept: header("accept").unwrap_or_default(),
             extra: header("x-test"),
             headers: request.headers().keys().map(ToString::to_string).collect(),
+            body: String::new(),
             host: header("host").unwrap_or_default(),
             scheme,
         };
-        log.lock().unwrap().push(received.clone());
-        let answer = script(&received);
+        let (log, script) = (Arc::clone(&log), Arc::clone(&script));
         async move {
+            let body = axum::body::to_bytes(Body::new(request.into_body()), 64 << 10).await;
+            received.body = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();
+            log.lock().unwrap().push(received.clone());
+            let answer = script(&received);
             if let Some(company) = &answer.company {
                 company.wait().await;
             }
