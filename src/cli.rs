@@ -3,9 +3,12 @@
 mod check;
 mod demo;
 mod inspect;
+mod interrupt;
 mod logging;
 mod logins;
+mod man;
 mod nodes;
+mod plugin;
 mod progress;
 mod registry_args;
 mod scan;
@@ -13,10 +16,10 @@ mod serve;
 mod suggest;
 mod target;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// What a command came to, the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +49,8 @@ const EXIT_CODES: &str = "Exit codes:
   0  all well (warnings too)
   1  something cannot run or is denied
   2  usage or input error
-  3  nothing is denied, but something could not be decided because a registry or the cluster did not answer";
+  3  nothing is denied, but something could not be decided because a registry or the cluster did not answer
+  130  interrupted";
 
 /// Rejects Kubernetes pods whose images cannot run on the nodes they can be scheduled on.
 #[derive(Debug, Parser)]
@@ -71,12 +75,26 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    Man(man::Args),
 }
 
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut arguments = std::env::args_os();
+    let called = plugin::Called::by(arguments.next().as_deref());
+    let command_line = called.command_line(Cli::command());
+    if called == plugin::Called::Completion {
+        let words: Vec<String> = arguments
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        let words = plugin::completion(command_line, &words);
+        // Who asked may not wait for the answer.
+        let _ = std::io::stdout().write_all(words.as_bytes());
+        return ExitCode::SUCCESS;
+    }
+    let cli = Cli::from_arg_matches(&command_line.get_matches());
+    let cli = cli.unwrap_or_else(|error| error.exit());
     // A second provider cannot be installed; the first is as good, since there is but one in this program.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = run(cli.command);
@@ -97,18 +115,23 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<Exit> {
-    if let Command::Completions { shell } = command {
-        clap_complete::generate(
-            shell,
-            &mut Cli::command(),
-            "platform-gate",
-            &mut std::io::stdout(),
-        );
-        return Ok(Exit::Fine);
+    match &command {
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "platform-gate", &mut script);
+            std::io::stdout().lock().write_all(&script)?;
+            return Ok(Exit::Fine);
+        }
+        Command::Man(args) => return man::run(args, Cli::command()),
+        _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
+    // The webhook drains instead.
+    if !matches!(command, Command::Serve(_)) {
+        runtime.spawn(interrupt::end_on_ctrl_c());
+    }
     runtime.block_on(async {
         match command {
             Command::Serve(args) => serve::run(args).await,
@@ -118,7 +141,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
             Command::Suggest(args) => suggest::run(args).await,
             Command::Nodes(args) => nodes::run(args).await,
             Command::Demo(args) => demo::run(&args).await,
-            Command::Completions { .. } => Ok(Exit::Fine),
+            Command::Completions { .. } | Command::Man(_) => Ok(Exit::Fine),
         }
     })
 }

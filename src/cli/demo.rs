@@ -26,6 +26,9 @@ use story::{Case, Expected};
 
 /// Show what platform-gate does, in one process: no cluster, no network
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  platform-gate demo
+  platform-gate demo --json | jq .response.status.message")]
 pub(super) struct Args {
     /// Print each answer of the webhook as JSON, as the API server receives it
     #[arg(long)]

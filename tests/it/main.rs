@@ -17,6 +17,7 @@ mod registry;
 mod reload;
 mod reviews;
 mod scan;
+mod shell;
 mod suggest;
 mod support;
 mod tidy;
