@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 use crate::domain::exemption::{Exemptions, Pattern};
-use crate::domain::policy::Action;
+use crate::domain::policy::{Action, RegistryPolicy};
 use crate::domain::rules::Rules;
 use crate::domain::verdict::finding_codes;
 use crate::registry::{HostSettings, OperatorCredentials};
@@ -100,7 +100,8 @@ impl Settings {
         let raw: raw::Settings = parse_yaml(path, text)?;
         let mut mistakes = Vec::new();
         let mut policy = raw.policy();
-        policy.findings = findings(&raw.findings, &mut mistakes);
+        policy.findings = findings("findings", &raw.findings, &mut mistakes);
+        policy.registries = of_registries(&raw.registries, &mut mistakes);
         let files = registries::Files {
             hosts_dir: raw.hosts_dir,
             registries_conf: raw.registries_conf,
@@ -183,7 +184,27 @@ fn patterns(field: &str, raw: &[String], mistakes: &mut Vec<String>) -> Vec<Patt
     raw.iter().map(|text| Pattern::new(text)).collect()
 }
 
+/// What registries say of findings; those that say nothing are left out, so that a shorter prefix counts.
+fn of_registries(
+    raw: &BTreeMap<String, raw::Registry>,
+    mistakes: &mut Vec<String>,
+) -> BTreeMap<String, RegistryPolicy> {
+    let says = raw
+        .iter()
+        .filter(|(_, raw)| raw.unknown.is_some() || !raw.findings.is_empty());
+    let policy = says.map(|(host, raw)| {
+        let field = format!("registries.{host:?}.findings");
+        let policy = RegistryPolicy {
+            unknown: raw.unknown,
+            findings: findings(&field, &raw.findings, mistakes),
+        };
+        (host.clone(), policy)
+    });
+    policy.collect()
+}
+
 fn findings(
+    field: &str,
     raw: &BTreeMap<String, Action>,
     mistakes: &mut Vec<String>,
 ) -> BTreeMap<&'static str, Action> {
@@ -192,7 +213,7 @@ fn findings(
         match finding_codes().find(|known| known == code) {
             Some(known) => _ = valid.insert(known, *action),
             None => mistakes.push(format!(
-                "findings.{code}: no such finding; the codes are {}",
+                "{field}.{code}: no such finding; the codes are {}",
                 finding_codes().collect::<Vec<_>>().join(", ")
             )),
         }

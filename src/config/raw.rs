@@ -113,6 +113,8 @@ pub(super) struct Registry {
     pub(super) client_key_file: Option<PathBuf>,
     pub(super) headers: BTreeMap<String, String>,
     pub(super) plain_http: bool,
+    pub(super) unknown: Option<Action>,
+    pub(super) findings: BTreeMap<String, Action>,
     pub(super) token_hosts: Vec<String>,
 }
 
@@ -142,6 +144,7 @@ impl Settings {
             no_candidate: self.no_candidate.unwrap_or(default.no_candidate),
             workloads: self.workloads.unwrap_or(default.workloads),
             findings: BTreeMap::new(),
+            registries: BTreeMap::new(),
         }
     }
 }

@@ -25,7 +25,7 @@ workloads: allow
 registries:
   docker.io:
     mirrors: ["https://mirror.example:5000"]
-  plain.example:5000: {plainHttp: true}
+  plain.example:5000: {plainHttp: true, unknown: deny, findings: {timeout: warn}}
 findings: {arch: warn, not-found: deny}
 exemptImages: ["docker.io/library/legacy:*"]
 exemptRegistries: ["*.internal.example"]
@@ -71,6 +71,13 @@ certificate:
         exempt.namespaces.len(),
     );
     assert_eq!(counts, (1, 1, 2));
+    let of_registries = &settings.rules.policy.registries;
+    assert_eq!(of_registries.len(), 1, "what says nothing is left out");
+    let plain = &of_registries["plain.example:5000"];
+    assert_eq!(
+        (plain.unknown, plain.findings["timeout"]),
+        (Some(Action::Deny), Action::Warn)
+    );
     assert!(settings.rules.handlers.of("hv").hyperv && settings.rules.handlers.of("spin").wasm);
     let known = &settings.rules.nodes.overrides[0];
     assert_eq!(
@@ -140,8 +147,13 @@ fn mistakes_name_the_line_or_the_field() {
             ],
         ),
         (
-            "exemptNamespaces: [a, '']\nexemptRegistries: ['']",
-            vec!["2 mistake(s)", "exemptNamespaces[1]", "exemptRegistries[0]"],
+            "exemptNamespaces: [a, '']\nexemptRegistries: ['']\nregistries: {a: {findings: {nope: deny}}}",
+            vec![
+                "3 mistake(s)",
+                "registries.\"a\".findings.nope",
+                "exemptNamespaces[1]",
+                "exemptRegistries[0]",
+            ],
         ),
         (
             "registries:\n  a: {mirrors: [ftp://x]}\n  b: {caFile: /does/not/exist}\n  c: {clientKeyFile: /dev/null, headers: {a b: c}}\ncredentialProviders: {binDir: /bin}\n",

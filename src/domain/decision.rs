@@ -324,29 +324,27 @@ pub fn decide(policy: &Policy, assessment: &Assessment<'_>, spared: Option<Softe
 
 /// A pod that runs nowhere may land on any of its groups: the mildest counts, and in a group the worst image.
 fn on_the_best_group(policy: &Policy, assessment: &Assessment<'_>) -> Action {
-    let on_group = |group: &GroupVerdict| {
-        group
-            .images
-            .iter()
-            .map(|verdict| policy.action_on(*verdict))
-            .max()
-    };
     assessment
         .candidates()
-        .filter_map(on_group)
+        .filter_map(|group| worst(policy, assessment, group))
         .min()
         .unwrap_or(Action::Allow)
 }
 
 fn on_doubts(policy: &Policy, assessment: &Assessment<'_>) -> Action {
-    let doubtful = assessment
+    assessment
         .candidates()
-        .filter(|group| group.joint == Joint::Unknown);
-    let verdicts = doubtful.flat_map(|group| &group.images);
-    verdicts
-        .map(|verdict| policy.action_on(*verdict))
+        .filter(|group| group.joint == Joint::Unknown)
+        .filter_map(|group| worst(policy, assessment, group))
         .max()
         .unwrap_or(Action::Allow)
+}
+
+fn worst(policy: &Policy, assessment: &Assessment<'_>, group: &GroupVerdict) -> Option<Action> {
+    let images = assessment.images.iter().zip(&group.images);
+    images
+        .map(|(resolved, verdict)| policy.action_on(resolved.image.image, *verdict))
+        .max()
 }
 
 fn may_land_wrong(policy: &Policy, axes: &[Axis]) -> Action {

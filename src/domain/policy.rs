@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::reference::{Reference, prefix_length};
 use super::verdict::Verdict;
 
 /// What happens to a pod that would be denied, as in Pod Security Admission's modes.
@@ -108,6 +109,25 @@ pub struct MayLandWrong {
     pub arch: Action,
 }
 
+/// What findings on the images of a registry do, where that differs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RegistryPolicy {
+    /// What is unknown of them, where `findings` says nothing.
+    pub unknown: Option<Action>,
+    /// Single findings, by their code.
+    pub findings: BTreeMap<&'static str, Action>,
+}
+
+impl RegistryPolicy {
+    fn action_on(&self, verdict: Verdict) -> Option<Action> {
+        let by_code = verdict.code().and_then(|code| self.findings.get(code));
+        by_code.copied().or(match verdict {
+            Verdict::Unknown(_) => self.unknown,
+            _ => None,
+        })
+    }
+}
+
 /// The operator's choices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -121,6 +141,8 @@ pub struct Policy {
     pub findings: BTreeMap<&'static str, Action>,
     /// Pods that no node is a candidate for.
     pub no_candidate: Action,
+    /// What images of a registry do otherwise, by its host or a longer prefix of their names; the longest counts.
+    pub registries: BTreeMap<String, RegistryPolicy>,
     /// The most that is done about a workload whose pods would be denied: `Allow` leaves workloads unjudged.
     pub workloads: Action,
 }
@@ -143,6 +165,7 @@ impl Default for Policy {
             unknown: Action::Warn,
             findings: BTreeMap::new(),
             no_candidate: Action::Warn,
+            registries: BTreeMap::new(),
             workloads: Action::Warn,
         }
     }
@@ -161,9 +184,14 @@ impl Policy {
         }
     }
 
-    /// What the verdict on one image does to its pod.
+    /// What the verdict on one image, by its reference as written, does to its pod. What is said of its registry goes
+    /// before what is said of all.
     #[must_use]
-    pub fn action_on(&self, verdict: Verdict) -> Action {
+    pub fn action_on(&self, image: &str, verdict: Verdict) -> Action {
+        let of_registry = self.of_registry(image);
+        if let Some(action) = of_registry.and_then(|policy| policy.action_on(verdict)) {
+            return action;
+        }
         let default = match verdict {
             Verdict::Runs { .. } => return Action::Allow,
             Verdict::CannotRun(_) => Action::Deny,
@@ -174,5 +202,95 @@ impl Policy {
             .and_then(|code| self.findings.get(code))
             .copied()
             .unwrap_or(default)
+    }
+
+    fn of_registry(&self, image: &str) -> Option<&RegistryPolicy> {
+        if self.registries.is_empty() {
+            return None;
+        }
+        let reference = Reference::parse(image).ok()?;
+        let name = format!("{}/{}", reference.registry(), reference.repository());
+        let covering = self
+            .registries
+            .iter()
+            .filter(|(prefix, _)| prefix_length(prefix, &name).is_some());
+        covering
+            .max_by_key(|(prefix, _)| prefix.len())
+            .map(|(_, policy)| policy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::lookup::LookupFailure;
+    use crate::domain::verdict::Doubt;
+
+    #[test]
+    fn what_is_said_of_a_registry_goes_before_what_is_said_of_all() {
+        let of = |unknown, findings: &[(&'static str, Action)]| RegistryPolicy {
+            unknown,
+            findings: findings.iter().copied().collect(),
+        };
+        let policy = Policy {
+            unknown: Action::Warn,
+            findings: [("timeout", Action::Allow)].into(),
+            registries: [
+                ("*".to_owned(), of(None, &[("rate-limited", Action::Allow)])),
+                (
+                    "own.example".to_owned(),
+                    of(Some(Action::Deny), &[("overloaded", Action::Warn)]),
+                ),
+                ("own.example/lab".to_owned(), of(Some(Action::Allow), &[])),
+            ]
+            .into(),
+            ..Policy::default()
+        };
+        for (image, failure, want) in [
+            ("nginx", LookupFailure::NotFound, Action::Warn),
+            ("nginx", LookupFailure::Timeout, Action::Allow),
+            ("nginx", LookupFailure::RateLimited, Action::Allow),
+            ("own.example/app", LookupFailure::NotFound, Action::Deny),
+            ("own.example/app", LookupFailure::Timeout, Action::Deny),
+            ("own.example/app", LookupFailure::Overloaded, Action::Warn),
+            ("own.example/app", LookupFailure::RateLimited, Action::Deny),
+            (
+                "own.example/lab/app",
+                LookupFailure::NotFound,
+                Action::Allow,
+            ),
+            (
+                "own.example/laboratory",
+                LookupFailure::NotFound,
+                Action::Deny,
+            ),
+            (
+                "own.example.evil/app",
+                LookupFailure::NotFound,
+                Action::Warn,
+            ),
+            (
+                "NOT A REFERENCE",
+                LookupFailure::InvalidReference,
+                Action::Warn,
+            ),
+        ] {
+            let verdict = Verdict::Unknown(Doubt::Lookup(failure));
+            assert_eq!(policy.action_on(image, verdict), want, "{image} {failure}");
+        }
+    }
+
+    #[test]
+    fn every_reason_of_a_failed_look_up_can_be_set() {
+        for failure in LookupFailure::ALL {
+            for action in [Action::Allow, Action::Warn, Action::Deny] {
+                let policy = Policy {
+                    findings: [(failure.code(), action)].into(),
+                    ..Policy::default()
+                };
+                let verdict = Verdict::Unknown(Doubt::Lookup(failure));
+                assert_eq!(policy.action_on("nginx", verdict), action, "{failure}");
+            }
+        }
     }
 }

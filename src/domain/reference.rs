@@ -295,5 +295,22 @@ fn excerpt(text: &str) -> String {
     text.chars().take(100).collect()
 }
 
+/// How much of an image's name a prefix of the settings covers: `host`, `host/path`, `*.host` for the hosts below it, `*` for all.
+#[must_use]
+pub fn prefix_length(prefix: &str, name: &str) -> Option<usize> {
+    if prefix == "*" {
+        return Some(0);
+    }
+    let end = match prefix.strip_prefix('*') {
+        Some(suffix) => {
+            let at = name.find(suffix)?;
+            (at > 0 && !name[..at].contains('/')).then_some(at + suffix.len())?
+        }
+        None => name.starts_with(prefix).then_some(prefix.len())?,
+    };
+    let rest = &name[end..];
+    (rest.is_empty() || rest.starts_with('/')).then_some(end)
+}
+
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use super::egress::Scheme;
 use super::endpoint::Endpoint;
 use super::hosts::HostSettings;
 use crate::domain::lookup::LookupFailure;
-use crate::domain::reference::Reference;
+use crate::domain::reference::{Reference, prefix_length};
 
 pub(super) struct Routes {
     /// The longest prefix first.
@@ -39,7 +39,7 @@ impl Routes {
     pub(super) fn plan(&self, reference: &Reference) -> Result<Plan, LookupFailure> {
         let name = format!("{}/{}", reference.registry(), reference.repository());
         let found = self.by_prefix.iter().find_map(|(prefix, settings)| {
-            let length = matched(prefix, &name)?;
+            let length = prefix_length(prefix, &name)?;
             Some((&name[length..], settings))
         });
         let Some((rest, settings)) = found else {
@@ -85,22 +85,6 @@ impl Upstream {
     }
 }
 
-/// How much of a name a prefix covers: `host`, `host/path`, `*.host` for the hosts below it, `*` for all.
-fn matched(prefix: &str, name: &str) -> Option<usize> {
-    if prefix == "*" {
-        return Some(0);
-    }
-    let end = match prefix.strip_prefix('*') {
-        Some(suffix) => {
-            let at = name.find(suffix)?;
-            (at > 0 && !name[..at].contains('/')).then_some(at + suffix.len())?
-        }
-        None => name.starts_with(prefix).then_some(prefix.len())?,
-    };
-    let rest = &name[end..];
-    (rest.is_empty() || rest.starts_with('/')).then_some(end)
-}
-
 /// The host that a prefix names; `None` for several.
 pub(super) fn host_of(prefix: &str) -> Option<&str> {
     let host = prefix.split('/').next()?;
@@ -128,7 +112,7 @@ mod tests {
             ("*.example", "docker.io/reg.example/x", None),
             ("*", "docker.io/library/x", Some(0)),
         ] {
-            assert_eq!(matched(prefix, name), want, "{prefix} {name}");
+            assert_eq!(prefix_length(prefix, name), want, "{prefix} {name}");
         }
         assert_eq!(host_of("docker.io/library"), Some("docker.io"));
         assert_eq!(host_of("*.example"), None);

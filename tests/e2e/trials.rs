@@ -83,6 +83,10 @@ const ALL: &[(&str, Run)] = &[
         policy::a_namespace_in_warn_mode_stands_beside_one_in_deny_mode,
     ),
     (
+        "a_tenant_cannot_exempt_its_own_namespace",
+        policy::a_tenant_cannot_exempt_its_own_namespace,
+    ),
+    (
         "helm_upgrade_changes_settings_without_a_restart",
         policy::helm_upgrade_changes_settings_without_a_restart,
     ),

@@ -31,6 +31,10 @@
 {{- printf "%s-ca" (include "platform-gate.fullname" .) -}}
 {{- end -}}
 
+{{- define "platform-gate.namespaceLabelsName" -}}
+{{- printf "%s-namespace-labels" (include "platform-gate.fullname" .) -}}
+{{- end -}}
+
 {{- define "platform-gate.serviceAccountName" -}}
 {{- default (include "platform-gate.fullname" .) .Values.serviceAccount.name -}}
 {{- end -}}

@@ -30,8 +30,20 @@ fn assessment(groups: &[(&str, &[Verdict])]) -> Assessment<'static> {
             excluded: Vec::new(),
         }
     };
+    let image = |position| ResolvedImage {
+        image: PodImage {
+            name: "app",
+            kind: ImageField::Container,
+            position,
+            image: "app",
+            never_pulled: false,
+            host_process: false,
+        },
+        answer: Err(Doubt::Schema1),
+    };
+    let images = groups.iter().map(|(_, verdicts)| verdicts.len()).max();
     Assessment {
-        images: Vec::new(),
+        images: (0..images.unwrap_or_default()).map(image).collect(),
         groups: groups.iter().map(group).collect(),
         implied: Vec::new(),
     }

@@ -42,11 +42,14 @@ pub(crate) fn helm_installs_it(cluster: &Cluster) -> Result<()> {
     is_enforced(cluster)
 }
 
-/// Upgrades the release to other settings, on top of those that it was installed with.
-pub(crate) fn upgrade(cluster: &Cluster, settings: &Value) -> Result<()> {
+/// Upgrades the release to other settings and other values, on top of those that it was installed with.
+pub(crate) fn upgrade(cluster: &Cluster, settings: &Value, others: &Value) -> Result<()> {
     let mut values = values(cluster)?;
     for (key, value) in settings.as_object().into_iter().flatten() {
         values["settings"][key] = value.clone();
+    }
+    for (key, value) in others.as_object().into_iter().flatten() {
+        values[key] = value.clone();
     }
     let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/platform-gate");
     let mut helm = cluster.command("helm");
@@ -142,7 +145,8 @@ pub(crate) fn no_call_failed(cluster: &Cluster) -> Result<()> {
 }
 
 /// Kinds of the release's objects.
-const CLUSTER_KINDS: &str = "validatingwebhookconfigurations,clusterroles,clusterrolebindings";
+const CLUSTER_KINDS: &str = "validatingwebhookconfigurations,validatingadmissionpolicies,\
+                             validatingadmissionpolicybindings,clusterroles,clusterrolebindings";
 const NAMESPACED_KINDS: &str = "deployments,replicasets,pods,services,endpointslices,configmaps,secrets,serviceaccounts,\
                                 roles,rolebindings,leases,poddisruptionbudgets";
 

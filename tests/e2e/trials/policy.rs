@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::install::{self, NAMESPACE};
 use crate::cluster::{Cluster, REAL_NODE};
+use crate::kubectl::Kubectl;
 use crate::pod::Pod;
 use crate::wait::until;
 
@@ -104,7 +105,7 @@ pub(crate) fn helm_upgrade_changes_settings_without_a_restart(cluster: &Cluster)
 fn switch(cluster: &Cluster, pod: &str) -> Result<()> {
     let kubectl = &cluster.kubectl;
     kubectl.rejects(pod)?;
-    install::upgrade(cluster, &json!({"enforcementAction": "warn"}))?;
+    install::upgrade(cluster, &json!({"enforcementAction": "warn"}), &Value::Null)?;
     in_a_row("warnings take the place of denials", || {
         kubectl
             .accepts(pod)
@@ -114,13 +115,13 @@ fn switch(cluster: &Cluster, pod: &str) -> Result<()> {
     let emulates = json!({"nodeOverrides": [
         {"matchLabels": {"kubernetes.io/hostname": REAL_NODE}, "emulates": ["arm64"]},
     ]});
-    install::upgrade(cluster, &emulates)?;
+    install::upgrade(cluster, &emulates, &Value::Null)?;
     in_a_row("the node is said to emulate arm64", || {
         kubectl
             .accepts(pod)
             .is_ok_and(|warnings| warnings.is_empty())
     })?;
-    install::upgrade(cluster, &Value::Null)?;
+    install::upgrade(cluster, &Value::Null, &Value::Null)?;
     in_a_row("denials are back", || kubectl.rejects(pod).is_ok())
 }
 
@@ -130,4 +131,96 @@ fn in_a_row(what: &str, mut probe: impl FnMut() -> bool) -> Result<()> {
         count = if probe() { count + 1 } else { 0 };
         Ok((count == IN_A_ROW).then_some(()))
     })
+}
+
+/// Who may edit namespaces, and nothing else.
+const TENANT: &str = r#"{"apiVersion": "v1", "kind": "List", "items": [
+    {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "tenant"}, "rules": [
+        {"apiGroups": [""], "resources": ["namespaces", "namespaces/status", "namespaces/finalize"],
+         "verbs": ["get", "create", "update", "patch"]}]},
+    {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "tenant"},
+     "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "tenant"},
+     "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "tenant"}]}]}"#;
+
+pub(crate) fn a_tenant_cannot_exempt_its_own_namespace(cluster: &Cluster) -> Result<()> {
+    let kubectl = &cluster.kubectl;
+    kubectl.apply(TENANT)?;
+    let namespace = kubectl.namespace("tenants")?;
+    let (name, off) = (namespace.name(), format!("{LABEL}=off"));
+    let protected = json!({"namespaceLabelPolicy": {"enabled": true}});
+    let tenant = |arguments: &[&str]| kubectl.run(&[&["--as", "tenant"], arguments].concat());
+    let label = ["label", "--overwrite", "namespace", name];
+    let set = [&label[..], &[&off]].concat();
+
+    tenant(&set).context("nothing keeps a tenant from it")?;
+    install::upgrade(cluster, &Value::Null, &protected)?;
+    let warn = format!("{LABEL}=warn");
+    let dry = [&label[..], &[&warn, "--dry-run=server"]].concat();
+    let refusal = until("the policy is in force", LIMIT / 5, || {
+        Ok(tenant(&dry).err().map(|error| format!("{error:#}")))
+    })?;
+    ensure!(
+        refusal.contains("enforcementactions.platform-gate.io"),
+        "{refusal}"
+    );
+
+    stays_out(kubectl, name)?;
+    let removed = format!("{LABEL}-");
+    tenant(&[&label[..], &["team=a"]].concat()).context("other labels are the tenant's")?;
+    kubectl
+        .run(&[&label[..], &[&removed]].concat())
+        .context("an administrator may")?;
+    kubectl.run(&[
+        "create",
+        "clusterrolebinding",
+        "setters",
+        "--user",
+        "tenant",
+        "--clusterrole",
+        "platform-gate-namespace-labels",
+    ])?;
+    until("the tenant may, by the role", LIMIT / 5, || {
+        Ok(tenant(&set).ok())
+    })?;
+
+    kubectl.run(&["delete", "clusterrolebinding", "setters", "tenant"])?;
+    kubectl.run(&["delete", "clusterrole", "tenant"])?;
+    install::upgrade(cluster, &Value::Null, &Value::Null)
+}
+
+/// Every way to a namespace's label that its editor has is closed.
+fn stays_out(kubectl: &Kubectl, name: &str) -> Result<()> {
+    let tenant = |arguments: &[&str]| kubectl.run(&[&["--as", "tenant"], arguments].concat());
+    let label = ["label", "--overwrite", "namespace", name];
+    let (removed, audit) = (format!("{LABEL}-"), format!("{LABEL}=audit"));
+    let patch = format!(r#"{{"metadata": {{"labels": {{"{LABEL}": "audit"}}}}}}"#);
+    let status = [
+        "patch",
+        "namespace",
+        name,
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        &patch,
+    ];
+    for (what, arguments) in [
+        ("remove it", [&label[..], &[&removed]].concat()),
+        ("change it", [&label[..], &[&audit]].concat()),
+        (
+            "set another of ours",
+            [&label[..], &["platform-gate.io/x=y"]].concat(),
+        ),
+        ("change it through the status", status.to_vec()),
+    ] {
+        ensure!(tenant(&arguments).is_err(), "a tenant can {what}");
+    }
+    let born = json!({"apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": "born-exempt", "labels": {LABEL: "off"}}});
+    let create = ["--as", "tenant", "create", "--dry-run=server", "-f", "-"];
+    let output = kubectl.output(&create, &born.to_string())?;
+    ensure!(
+        !output.status.success(),
+        "a tenant can create an exempt namespace"
+    );
+    Ok(())
 }
