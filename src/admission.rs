@@ -4,10 +4,12 @@
 //! are the domain's.
 
 mod answer;
+mod pinned;
 mod request;
 mod response;
 
 pub use answer::{Answer, Cause, MAX_MESSAGE_BYTES, MAX_WARNING_CHARS, MAX_WARNINGS};
+pub use pinned::pin_spec;
 pub use request::{
     AdmissionRequest, GroupVersionKind, GroupVersionResource, Operation, ReviewError, UserInfo,
     parse_review, parse_uid,

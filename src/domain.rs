@@ -12,6 +12,7 @@ pub mod lookup;
 pub mod message;
 pub mod node;
 pub mod pin;
+pub mod pinning;
 pub mod placement;
 pub mod platform;
 pub mod pod;
