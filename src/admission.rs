@@ -9,7 +9,7 @@ mod request;
 mod response;
 
 pub use answer::{Answer, Cause, MAX_MESSAGE_BYTES, MAX_WARNING_CHARS, MAX_WARNINGS};
-pub use pinned::pin_spec;
+pub use pinned::{PINNED_ANNOTATION, PinnedPod, pin_spec};
 pub use request::{
     AdmissionRequest, GroupVersionKind, GroupVersionResource, Operation, ReviewError, UserInfo,
     parse_review, parse_uid,

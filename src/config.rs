@@ -124,6 +124,7 @@ impl Settings {
                     registries: patterns("exemptRegistries", &raw.exempt_registries, &mut mistakes),
                     namespaces: patterns("exemptNamespaces", &raw.exempt_namespaces, &mut mistakes),
                 },
+                pin: raw.pin.into(),
             },
             pull_secrets: raw.pull_secrets,
             blocked_networks: networks(&raw.blocked_networks, &mut mistakes),

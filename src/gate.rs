@@ -5,6 +5,7 @@
 
 mod exemptions;
 mod known;
+mod pin;
 mod review;
 mod workloads;
 

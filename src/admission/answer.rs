@@ -26,6 +26,8 @@ pub struct Answer {
     pub warnings: Vec<String>,
     /// What the audit log should keep; the API server puts the webhook's name before each key.
     pub audit_annotations: Vec<(String, String)>,
+    /// What is to be changed, as a JSON patch; only a mutating webhook may say so.
+    pub patch: Option<String>,
 }
 
 /// One reason for a denial, by the field that it is about.

@@ -3,12 +3,87 @@
 //! Works on the object as it came, not on the lean pod: what is not read must not be lost. Leaves out whether and what
 //! to pin, which is the domain's and the gate's.
 
+use json_patch::diff;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use crate::domain::pin::Axis;
 use crate::domain::pinning::{Pinning, Requirements};
+use crate::domain::pod::Pod;
+
+/// Says on a pod what was added to it, and why.
+pub const PINNED_ANNOTATION: &str = "platform-gate.io/pinned";
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 const TERMS: &str = "nodeSelectorTerms";
+
+/// A pod, and what is to be added to it.
+#[derive(Debug, Clone)]
+pub struct PinnedPod {
+    before: Value,
+    after: Value,
+}
+
+impl PinnedPod {
+    /// Reads a pod to which nothing is added yet.
+    ///
+    /// # Errors
+    /// It is not JSON, or no Pod.
+    pub fn parse(object: &RawValue) -> Result<Self, serde_json::Error> {
+        let before: Value = serde_json::from_str(object.get())?;
+        Pod::deserialize(&before)?;
+        let after = before.clone();
+        Ok(Self { before, after })
+    }
+
+    /// Adds requirements, and the annotation that gives the reason.
+    pub fn pin(&mut self, pinning: &Pinning, reason: &str) {
+        pin_spec(child(&mut self.after, "spec"), pinning);
+        let annotations = child(child(&mut self.after, "metadata"), "annotations");
+        annotations[PINNED_ANNOTATION] = Value::from(reason);
+    }
+
+    /// Adds a preference for an architecture, unless the author prefers one already.
+    pub fn prefer(&mut self, architecture: &str) {
+        prefer_architecture(child(&mut self.after, "spec"), architecture);
+    }
+
+    /// The pod as it will be.
+    ///
+    /// # Errors
+    /// It is no Pod, which would be our mistake.
+    pub fn pod(&self) -> Result<Pod<'_>, serde_json::Error> {
+        Pod::deserialize(&self.after)
+    }
+
+    /// The JSON patch (RFC 6902) from one to the other; `None` where nothing was added.
+    #[must_use]
+    pub fn patch(&self) -> Option<String> {
+        let patch = diff(&self.before, &self.after);
+        (!patch.0.is_empty()).then(|| patch.to_string())
+    }
+}
+
+/// Prefers nodes of an architecture. What the author prefers already is left alone, so twice is as once.
+fn prefer_architecture(spec: &mut Value, architecture: &str) {
+    let key = Axis::Arch.label();
+    let node_affinity = child(child(spec, "affinity"), "nodeAffinity");
+    let mut preferred = match node_affinity[PREFERRED].take() {
+        Value::Array(preferred) => preferred,
+        _ => Vec::new(),
+    };
+    let names_it = |term: &Value| {
+        let expressions = term["preference"]["matchExpressions"].as_array();
+        expressions.is_some_and(|expressions| expressions.iter().any(|e| e["key"] == key))
+    };
+    if !preferred.iter().any(names_it) {
+        let expression = json!({"key": key, "operator": "In", "values": [architecture]});
+        preferred.push(json!({"weight": 50, "preference": {"matchExpressions": [expression]}}));
+    }
+    node_affinity[PREFERRED] = Value::from(preferred);
+}
 
 /// Adds the requirements to a PodSpec, ANDed with what it requires already.
 ///
@@ -55,9 +130,10 @@ fn pin_term(term: &Value, pinning: &Pinning) -> Vec<Value> {
             Value::Array(expressions) => expressions,
             _ => Vec::new(),
         };
-        let added = requirements.0.iter().map(
-            |(axis, values)| json!({"key": axis.label(), "operator": "In", "values": values}),
-        );
+        let added = requirements
+            .0
+            .iter()
+            .map(|(axis, values)| json!({"key": axis.label(), "operator": "In", "values": values}));
         expressions.extend(added);
         term["matchExpressions"] = Value::from(expressions);
         term

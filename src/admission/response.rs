@@ -2,6 +2,7 @@
 //!
 //! The last border before the API server: the bounds of [`Answer::bounded`] hold for whatever is written here.
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{API_VERSION, Answer, Cause, KIND};
@@ -22,6 +23,11 @@ pub fn write_response(uid: &str, answer: Answer) -> Vec<u8> {
             status: (!answer.allowed).then(|| Status::forbidden(&answer)),
             warnings: &answer.warnings,
             audit_annotations: Annotations(&answer.audit_annotations),
+            patch_type: answer.patch.is_some().then_some("JSONPatch"),
+            patch: answer
+                .patch
+                .as_ref()
+                .map(|patch| BASE64_STANDARD.encode(patch)),
         },
     };
     let mut bytes = Vec::with_capacity(256);
@@ -49,6 +55,10 @@ struct Response<'a> {
     warnings: &'a [String],
     #[serde(skip_serializing_if = "Annotations::is_empty")]
     audit_annotations: Annotations<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
 }
 
 #[derive(serde::Serialize)]

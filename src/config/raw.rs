@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::certificate::Certificate;
 use crate::domain::decision::Handlers;
 use crate::domain::policy::{self, Action, EnforcementAction};
+use crate::domain::rules;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
@@ -22,6 +23,7 @@ pub(super) struct Settings {
     pub(super) exempt_registries: Vec<String>,
     pub(super) exempt_namespaces: Vec<String>,
     pub(super) runtime_handlers: RuntimeHandlers,
+    pub(super) pin: Pin,
     pub(super) node_overrides: Vec<NodeOverride>,
     pub(super) agent_taints: Option<Vec<String>>,
     pub(super) pools: Vec<Pool>,
@@ -49,6 +51,13 @@ pub(super) struct RuntimeHandlers {
     pub(super) hyperv: Vec<String>,
     pub(super) wasm: Vec<String>,
     pub(super) hyperv_pull_platform: PullPlatform,
+}
+
+/// What pods get besides what they lack.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Pin {
+    prefer_architecture: Option<String>,
 }
 
 /// Whose platform Hyper-V pods pull for (SEMANTICS 8, rule 16).
@@ -156,6 +165,14 @@ impl From<RuntimeHandlers> for Handlers {
             hyperv: raw.hyperv,
             wasm: raw.wasm,
             guest_pull,
+        }
+    }
+}
+
+impl From<Pin> for rules::Pin {
+    fn from(raw: Pin) -> Self {
+        Self {
+            prefer_architecture: raw.prefer_architecture,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::fmt;
 use super::decision::{Assessment, GroupVerdict, Joint};
 use super::node::NodePlatform;
 use super::pin::Axis;
+use super::verdict::Verdict;
 
 /// Requirements on labels, ANDed: each label has one of the values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,9 @@ pub struct Requirements(pub Vec<(Axis, Vec<String>)>);
 /// Alternatives, ORed: at least one, and one is enough.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pinning(pub Vec<Requirements>);
+
+/// Reasons that an annotation lists.
+const REASONS: usize = 3;
 
 /// Sets of axes, in the order in which they are tried: the fewest first, then os, arch, windows-build.
 const AXES: [&[Axis]; 7] = [
@@ -54,12 +58,51 @@ pub fn pinning(assessment: &Assessment<'_>) -> Option<Pinning> {
     separate(&right, &wrong)
 }
 
+/// Why: the images that cannot run, and where. One line, the same for the same facts.
+#[must_use]
+pub fn reason(pinning: &Pinning, assessment: &Assessment<'_>) -> String {
+    let wrong = assessment
+        .candidates()
+        .filter(|group| group.joint == Joint::CannotRun);
+    let cannot = |group: &GroupVerdict| -> Vec<String> {
+        let images = assessment.images.iter().zip(&group.images);
+        let failing = images.filter(|(_, verdict)| matches!(verdict, Verdict::CannotRun(_)));
+        let node = group.group.platform.describe();
+        failing
+            .map(|(image, _)| format!("{} cannot run on {node}", image.image.image))
+            .collect()
+    };
+    let mut reasons: Vec<String> = wrong.flat_map(cannot).collect();
+    reasons.dedup();
+    let more = reasons.len().saturating_sub(REASONS);
+    reasons.truncate(REASONS);
+    let more = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{pinning}: {}{more}", reasons.join(", "))
+}
+
 fn platforms<'a>(
     assessment: &'a Assessment<'_>,
     which: impl Fn(&GroupVerdict) -> bool,
 ) -> Vec<&'a NodePlatform> {
     let groups = assessment.groups.iter().filter(|group| which(group));
     groups.map(|group| &*group.group.platform).collect()
+}
+
+/// Whether nodes of that architecture run the pod, and nodes of another one too.
+#[must_use]
+pub fn has_choice_of(architecture: &str, assessment: &Assessment<'_>) -> bool {
+    let runs = assessment
+        .candidates()
+        .filter(|group| group.joint == Joint::Runs);
+    let mut architectures: Vec<&str> = runs
+        .map(|group| group.group.platform.architecture.as_str())
+        .collect();
+    architectures.sort_unstable();
+    architectures.dedup();
+    architectures.len() > 1 && architectures.contains(&architecture)
 }
 
 /// One set of requirements where that is possible; else one for each operating system, or for each platform.
@@ -137,7 +180,9 @@ impl Pinning {
             _ => None,
         };
         let labels: Option<Vec<_>> = only.iter().map(pair).collect();
-        let values = only.iter().filter_map(|(_, values)| Some(values.first()?.as_str()));
+        let values = only
+            .iter()
+            .filter_map(|(_, values)| Some(values.first()?.as_str()));
         Some(labels?.into_iter().zip(values).collect())
     }
 }
@@ -187,7 +232,11 @@ mod tests {
         const SERVER_2022: &str = "windows/amd64:10.0.20348";
         for (right, wrong, want) in [
             ("linux/amd64", SERVER_2019, "kubernetes.io/os=linux"),
-            ("linux/amd64 linux/arm64", SERVER_2019, "kubernetes.io/os=linux"),
+            (
+                "linux/amd64 linux/arm64",
+                SERVER_2019,
+                "kubernetes.io/os=linux",
+            ),
             ("linux/amd64", "linux/arm64", "kubernetes.io/arch=amd64"),
             (
                 "linux/amd64 linux/arm64",
@@ -212,7 +261,11 @@ mod tests {
                  kubernetes.io/os=windows,node.kubernetes.io/windows-build=10.0.17763",
             ),
         ] {
-            assert_eq!(found(right, wrong).as_deref(), Some(want), "{right} | {wrong}");
+            assert_eq!(
+                found(right, wrong).as_deref(),
+                Some(want),
+                "{right} | {wrong}"
+            );
         }
     }
 

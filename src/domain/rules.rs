@@ -18,4 +18,13 @@ pub struct Rules {
     pub handlers: Handlers,
     /// What is never judged: images whose config lies, say, which no webhook can know.
     pub exempt: Exemptions,
+    /// How pods that may land wrong are pinned, where they are.
+    pub pin: Pin,
+}
+
+/// What the mutating webhook adds besides what pods lack.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pin {
+    /// The architecture to prefer for pods that run on several.
+    pub prefer_architecture: Option<String>,
 }

@@ -20,7 +20,7 @@ use super::{Gate, Judgement};
 /// Exemptions of one review that the audit log names; a pod may have hundreds of containers.
 const AUDITED: usize = 5;
 
-type PodRequest<'a> = AdmissionRequest<'a, Pod<'a>>;
+pub(super) type PodRequest<'a> = AdmissionRequest<'a, Pod<'a>>;
 /// What a review came to, what it is counted under, and the exemptions that it used.
 pub(super) type Reviewed = (Answer, RequestLabels, Vec<Exemption>);
 
@@ -57,7 +57,7 @@ impl Gate {
     }
 
     /// The pod of a review that has to be judged; everything else passes at once, whatever the registries do.
-    fn pod_to_judge<'r>(&self, request: &'r PodRequest<'_>) -> Option<&'r Pod<'r>> {
+    pub(super) fn pod_to_judge<'r>(&self, request: &'r PodRequest<'_>) -> Option<&'r Pod<'r>> {
         let pod = request.object.as_ref()?;
         let is_pod = &*request.kind.kind == "Pod" && request.kind.group.is_empty();
         let own = self.is_own_namespace(request.namespace.as_deref());
@@ -257,6 +257,7 @@ impl Judgement<'_> {
                 Vec::new()
             },
             audit_annotations,
+            patch: None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The gate with a registry on loopback: what an operator's rules make of pods whose nodes cannot run them otherwise.
 
+mod pin;
+
 use std::time::Duration;
 
 use platform_gate::domain::exemption::{Exemptions, Pattern};
