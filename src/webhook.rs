@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 pub use deadline::{Deadline, parse_go_duration};
 pub use health::router as health_router;
 pub use readiness::Readiness;
-pub use review::{MAX_BODY_BYTES, router};
+pub use review::{MAX_BODY_BYTES, ReviewPath, router};
 pub use tls::CertStore;
 
 use connections::{Listener, Protocol};
@@ -143,7 +143,7 @@ impl Server {
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError>
     where
-        F: Fn(Bytes, Deadline) -> Fut + Send + Sync + 'static,
+        F: Fn(ReviewPath, Bytes, Deadline) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Vec<u8>, ReviewError>> + Send + 'static,
     {
         let tls = tls::server_config(&shared.certificate)?;

@@ -154,7 +154,7 @@ mod tests {
         ) {
             let annotations = keys.into_iter().map(|key| (key, message.clone())).collect();
             let causes = vec![Cause { field: message.clone(), message: message.clone() }; 70];
-            let answer = Answer { allowed: false, message, causes, warnings, audit_annotations: annotations };
+            let answer = Answer { allowed: false, message, causes, warnings, audit_annotations: annotations, patch: None };
             let bounded = answer.clone().bounded();
 
             prop_assert!(bounded.message.len() <= MAX_MESSAGE_BYTES);
@@ -185,6 +185,7 @@ mod tests {
             }],
             warnings: vec!["first".into(), "second".into()],
             audit_annotations: vec![("decision".into(), "deny".into())],
+            patch: None,
         };
         assert_eq!(answer.clone().bounded(), answer);
     }

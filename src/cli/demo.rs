@@ -20,7 +20,7 @@ use crate::domain::pod::PodSpec;
 use crate::domain::rules::Rules;
 use crate::gate::Gate;
 use crate::registry::{EgressPolicy, HostSettings, Registry, RegistrySettings};
-use crate::webhook::{Options, Server, Shared};
+use crate::webhook::{Deadline, Options, ReviewPath, Server, Shared};
 
 use story::{Case, Expected};
 
@@ -108,7 +108,7 @@ impl Webhook {
         let address = server.addresses().webhook;
         let (stop, stopped) = oneshot::channel();
         let metrics = Arc::clone(&shared.metrics);
-        let review = move |body: axum::body::Bytes, deadline: crate::webhook::Deadline| {
+        let review = move |_: ReviewPath, body: axum::body::Bytes, deadline: Deadline| {
             let (gate, metrics) = (Arc::clone(&gate), Arc::clone(&metrics));
             async move { gate.review(&body, deadline.for_lookups(), &metrics).await }
         };

@@ -8,11 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::body::Bytes;
 use clap::Args as ClapArgs;
+use futures::future::BoxFuture;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::registry_args::RegistryArgs;
 use super::{Exit, logging};
+use crate::admission::ReviewError;
 use crate::certificate::{CertificateError, Pair};
 use crate::cluster::certificate::Mode;
 use crate::cluster::namespaces::{self, Namespaces};
@@ -25,7 +28,7 @@ use crate::domain::inventory::Inventory;
 use crate::gate::{Gate, unix_now};
 use crate::metrics::Metrics;
 use crate::registry::{EgressPolicy, Registry};
-use crate::webhook::{Options, Server, Shared};
+use crate::webhook::{Deadline, Options, ReviewPath, Server, Shared};
 
 /// Run the admission webhook
 #[derive(Debug, ClapArgs)]
@@ -54,6 +57,8 @@ pub(super) struct Args {
 
 /// What look-ups must not reach, as nodes and settings change.
 type SharedNetworks = Arc<Mutex<Networks>>;
+
+type ReviewFuture = BoxFuture<'static, Result<Vec<u8>, ReviewError>>;
 
 /// The namespace that the pod runs in, set by the chart.
 const NAMESPACE_VARIABLE: &str = "POD_NAMESPACE";
@@ -99,13 +104,27 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         tokio::spawn(obeying.watch(config::Reload::new(path, settings)));
     }
     tracing::info!(webhook = %addresses.webhook, metrics = %addresses.health, "listening");
-    let metrics = Arc::clone(&shared.metrics);
-    let review = move |body: axum::body::Bytes, deadline: crate::webhook::Deadline| {
-        let (gate, metrics) = (Arc::clone(&gate), Arc::clone(&metrics));
-        async move { gate.review(&body, deadline.for_lookups(), &metrics).await }
-    };
+    let review = reviews(&gate, &shared.metrics);
     server.run(review, shared, stop_signal()?).await?;
     Ok(Exit::Fine)
+}
+
+/// What the server makes of a review, by the path that it came on.
+fn reviews(
+    gate: &Arc<Gate>,
+    metrics: &Arc<Metrics>,
+) -> impl Fn(ReviewPath, Bytes, Deadline) -> ReviewFuture + Send + Sync + 'static {
+    let (gate, metrics) = (Arc::clone(gate), Arc::clone(metrics));
+    move |path, body, deadline| {
+        let (gate, metrics) = (Arc::clone(&gate), Arc::clone(&metrics));
+        let deadline = deadline.for_lookups();
+        Box::pin(async move {
+            match path {
+                ReviewPath::Validate => gate.review(&body, deadline, &metrics).await,
+                ReviewPath::Mutate => gate.review_to_pin(&body, deadline, &metrics).await,
+            }
+        })
+    }
 }
 
 fn options(args: &Args) -> Options {
@@ -188,6 +207,7 @@ fn certificate_settings(
         secret: names.secret.clone(),
         service: names.service.clone(),
         webhook_configuration: names.webhook_configuration.clone(),
+        mutating_webhook_configuration: names.mutating_webhook_configuration.clone(),
         mode: match names.mode.clone() {
             CertificateMode::SelfManaged { overlap } => Mode::SelfManaged { overlap },
             CertificateMode::Provided { ca_bundle } => Mode::Provided { ca_bundle },

@@ -9,17 +9,23 @@ mod bundle;
 mod plan;
 mod secret;
 
+use std::fmt::Debug;
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
-use futures::{StreamExt, stream};
-use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use futures::{Stream, StreamExt, stream};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+
+use bundle::Configuration;
 
 use super::WATCH_SECONDS;
 use super::lease::Lease;
@@ -48,6 +54,8 @@ pub struct Settings {
     pub service: String,
     /// The webhook configuration whose `caBundle` is kept.
     pub webhook_configuration: String,
+    /// The mutating one, where pods are pinned.
+    pub mutating_webhook_configuration: Option<String>,
     /// Who makes the certificate.
     pub mode: Mode,
     /// The Lease that the one writer holds.
@@ -134,7 +142,8 @@ pub struct Keeper {
     settings: Settings,
     client: Client,
     secrets: Api<Secret>,
-    configurations: Api<ValidatingWebhookConfiguration>,
+    validating: Api<ValidatingWebhookConfiguration>,
+    mutating: Api<MutatingWebhookConfiguration>,
 }
 
 impl Keeper {
@@ -143,7 +152,8 @@ impl Keeper {
     pub fn new(client: &Client, settings: Settings) -> Self {
         Self {
             secrets: Api::namespaced(client.clone(), &settings.namespace),
-            configurations: Api::all(client.clone()),
+            validating: Api::all(client.clone()),
+            mutating: Api::all(client.clone()),
             client: client.clone(),
             settings,
         }
@@ -364,52 +374,69 @@ impl Keeper {
         Ok(())
     }
 
-    /// Sees to it that the API server trusts `ca`, if there is a webhook configuration at all.
+    /// Sees to it that the API server trusts `ca`, if there are webhook configurations at all.
     ///
     /// # Errors
-    /// When the configuration cannot be read or written.
+    /// When a configuration cannot be read or written.
     pub async fn publish(&self, ca: &str) -> Result<(), KeepError> {
-        let name = &self.settings.webhook_configuration;
-        let configuration = self.configurations.get_opt(name).await;
-        let configuration =
-            configuration.map_err(|e| api("reading the webhook configuration", e))?;
-        let Some(patch) = configuration.and_then(|found| bundle::repair(&found, ca)) else {
-            return Ok(());
-        };
-        // By force: whoever emptied the field took it over with that.
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        let patch = Patch::Apply(patch);
-        let patched = self.configurations.patch(name, &params, &patch).await;
-        patched.map_err(|e| api("writing caBundle", e))?;
-        tracing::info!(configuration = name, "caBundle is up to date");
-        Ok(())
+        publish(&self.validating, &self.settings.webhook_configuration, ca).await?;
+        match &self.settings.mutating_webhook_configuration {
+            Some(name) => publish(&self.mutating, name, ca).await,
+            None => Ok(()),
+        }
     }
 
-    /// An item for each change of the Secret or of the webhook configuration, and for each failure to watch them.
+    /// An item for each change of the Secret or of a webhook configuration, and for each failure to watch them.
     fn changes(&self) -> impl futures::Stream<Item = ()> + use<> {
-        let named = |name: &str| {
-            let fields = format!("metadata.name={name}");
-            watcher::Config::default()
-                .fields(&fields)
-                .timeout(WATCH_SECONDS)
-        };
-        let secrets = watcher(self.secrets.clone(), named(&self.settings.secret))
-            .default_backoff()
-            .touched_objects()
-            .map(|change| log("Secret", change));
-        if self.settings.mode == Mode::CertManager {
+        let settings = &self.settings;
+        let secrets = watch(self.secrets.clone(), &settings.secret, "Secret");
+        if settings.mode == Mode::CertManager {
             return secrets.left_stream();
         }
-        let configurations = watcher(
-            self.configurations.clone(),
-            named(&self.settings.webhook_configuration),
+        let what = "webhook configuration";
+        let validating = watch(
+            self.validating.clone(),
+            &settings.webhook_configuration,
+            what,
         );
-        let configurations = configurations
-            .default_backoff()
-            .touched_objects()
-            .map(|change| log("webhook configuration", change));
-        stream::select(secrets, configurations).right_stream()
+        let mutating = match &settings.mutating_webhook_configuration {
+            Some(name) => watch(self.mutating.clone(), name, what).left_stream(),
+            None => stream::pending().right_stream(),
+        };
+        stream::select(secrets, stream::select(validating, mutating)).right_stream()
     }
+}
+
+async fn publish<K>(configurations: &Api<K>, name: &str, ca: &str) -> Result<(), KeepError>
+where
+    K: Configuration + Clone + DeserializeOwned + Debug,
+{
+    let configuration = configurations.get_opt(name).await;
+    let configuration = configuration.map_err(|e| api("reading the webhook configuration", e))?;
+    let Some(patch) = configuration.and_then(|found| bundle::repair(&found, ca)) else {
+        return Ok(());
+    };
+    // By force: whoever emptied the field took it over with that.
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let patched = configurations
+        .patch(name, &params, &Patch::Apply(patch))
+        .await;
+    patched.map_err(|e| api("writing caBundle", e))?;
+    tracing::info!(configuration = name, "caBundle is up to date");
+    Ok(())
+}
+
+/// An item for each change of one object.
+fn watch<K>(objects: Api<K>, name: &str, what: &'static str) -> impl Stream<Item = ()> + use<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let fields = format!("metadata.name={name}");
+    let config = watcher::Config::default()
+        .fields(&fields)
+        .timeout(WATCH_SECONDS);
+    let changes = watcher(objects, config).default_backoff().touched_objects();
+    changes.map(move |change| log(what, change))
 }
 
 fn log<K>(what: &str, change: Result<K, watcher::Error>) {

@@ -15,6 +15,8 @@ pub struct CertificateSettings {
     pub service: String,
     /// The webhook configuration that trusts it.
     pub webhook_configuration: String,
+    /// The mutating one, where pods are pinned.
+    pub mutating_webhook_configuration: Option<String>,
     /// The Lease that the one pod holds which writes.
     pub lease: String,
 }
@@ -43,6 +45,7 @@ pub(super) struct Certificate {
     secret_name: String,
     service_name: String,
     webhook_configuration_name: String,
+    mutating_webhook_configuration_name: Option<String>,
     lease_name: Option<String>,
     overlap_seconds: Option<u64>,
     ca_bundle: Option<String>,
@@ -88,6 +91,7 @@ pub(super) fn certificate(raw: Certificate, mistakes: &mut Vec<String>) -> Certi
         secret: raw.secret_name,
         service: raw.service_name,
         webhook_configuration: raw.webhook_configuration_name,
+        mutating_webhook_configuration: raw.mutating_webhook_configuration_name,
     }
 }
 

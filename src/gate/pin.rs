@@ -69,10 +69,11 @@ impl Gate {
         let rules = self.rules.load_full();
         let terms = Terms {
             rules: &rules,
+            label: None,
             caller,
             deadline,
         };
-        let assessment = self.assess(&pod.spec, &pod.spec, terms).await;
+        let (assessment, _) = self.assess(&pod.spec, &pod.spec, terms).await;
         let object = parse_review::<&RawValue>(body).ok()?.object?;
         let mut pinned = PinnedPod::parse(object).ok()?;
         let added = self.pin(&rules.pin, &assessment, &mut pinned);

@@ -1,4 +1,4 @@
-//! `POST /validate`: from an HTTP request to the answer of one review.
+//! `POST /validate` and `POST /mutate`: from an HTTP request to the answer of one review.
 //!
 //! Whatever happens to a review, the caller gets an answer of ours before it gives up: a body that is no review is
 //! refused, a review that fails or runs late is allowed with a warning.
@@ -28,6 +28,15 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a review that keeps its deadline may still take to write its answer.
 const GRACE: Duration = Duration::from_millis(100);
 
+/// Which review is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReviewPath {
+    /// `/validate`: whether an object may be.
+    Validate,
+    /// `/mutate`: what is to be added to it.
+    Mutate,
+}
+
 struct Reviewer<F> {
     review: F,
     max_review: Duration,
@@ -37,7 +46,7 @@ struct Reviewer<F> {
 /// The routes of the webhook. `review` turns the body of a review into the body of its answer.
 pub fn router<F, Fut>(review: F, max_review: Duration, metrics: Arc<Metrics>) -> Router
 where
-    F: Fn(Bytes, Deadline) -> Fut + Send + Sync + 'static,
+    F: Fn(ReviewPath, Bytes, Deadline) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Vec<u8>, ReviewError>> + Send + 'static,
 {
     let reviewer = Arc::new(Reviewer {
@@ -47,19 +56,36 @@ where
     });
     Router::new()
         .route("/validate", post(validate::<F, Fut>))
+        .route("/mutate", post(mutate::<F, Fut>))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(reviewer)
 }
 
 async fn validate<F, Fut>(State(reviewer): State<Arc<Reviewer<F>>>, request: Request) -> Response
 where
-    F: Fn(Bytes, Deadline) -> Fut + Send + Sync + 'static,
+    F: Fn(ReviewPath, Bytes, Deadline) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Vec<u8>, ReviewError>> + Send + 'static,
+{
+    review(&reviewer, ReviewPath::Validate, request).await
+}
+
+async fn mutate<F, Fut>(State(reviewer): State<Arc<Reviewer<F>>>, request: Request) -> Response
+where
+    F: Fn(ReviewPath, Bytes, Deadline) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Vec<u8>, ReviewError>> + Send + 'static,
+{
+    review(&reviewer, ReviewPath::Mutate, request).await
+}
+
+async fn review<F, Fut>(reviewer: &Reviewer<F>, path: ReviewPath, request: Request) -> Response
+where
+    F: Fn(ReviewPath, Bytes, Deadline) -> Fut,
+    Fut: Future<Output = Result<Vec<u8>, ReviewError>>,
 {
     let query = request.uri().query();
     let deadline = Deadline::from_query(query, Instant::now(), reviewer.max_review);
     let outcome = match read_body(request).await {
-        Ok(body) => reviewer.answer(body, deadline).await,
+        Ok(body) => reviewer.answer(path, body, deadline).await,
         Err(refusal) => Err(refusal),
     };
     match outcome {
@@ -73,13 +99,18 @@ where
 
 impl<F, Fut> Reviewer<F>
 where
-    F: Fn(Bytes, Deadline) -> Fut,
+    F: Fn(ReviewPath, Bytes, Deadline) -> Fut,
     Fut: Future<Output = Result<Vec<u8>, ReviewError>>,
 {
-    async fn answer(&self, body: Bytes, deadline: Deadline) -> Result<Vec<u8>, Refusal> {
+    async fn answer(
+        &self,
+        path: ReviewPath,
+        body: Bytes,
+        deadline: Deadline,
+    ) -> Result<Vec<u8>, Refusal> {
         let _timer = self.metrics.review_started();
         // The call itself is inside the guarded future: it may panic before its first await.
-        let review = async { (self.review)(body.clone(), deadline).await };
+        let review = async { (self.review)(path, body.clone(), deadline).await };
         let guarded = AssertUnwindSafe(review).catch_unwind();
         match timeout_at(deadline.at + GRACE, guarded).await {
             Ok(Ok(answered)) => answered.map_err(Refusal::NotAReview),

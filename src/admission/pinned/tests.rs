@@ -90,8 +90,6 @@ fn candidates(spec: &Value, nodes: &[Node]) -> BTreeSet<usize> {
     numbers.map(|(number, _)| number).collect()
 }
 
-use serde::Deserialize as _;
-
 /// What the verdicts would be if exactly these platforms could run the pod.
 fn assessment(spec: &Value, nodes: &[Node], able: &BTreeSet<usize>) -> Assessment<'static> {
     let mut inventory = Inventory::default();
@@ -119,6 +117,7 @@ fn assessment(spec: &Value, nodes: &[Node], able: &BTreeSet<usize>) -> Assessmen
     Assessment {
         images: Vec::new(),
         groups: groups.into_iter().map(verdict).collect(),
+        implied: Vec::new(),
     }
 }
 

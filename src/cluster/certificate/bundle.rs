@@ -1,33 +1,62 @@
-//! `caBundle` of the webhook configuration, the one field of it that is ours.
+//! `caBundle` of the webhook configurations, the one field of them that is ours.
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
+};
+use kube::Resource;
 use serde_json::{Value, json};
+
+/// A configuration of webhooks, of either kind.
+pub(super) trait Configuration: Resource<DynamicType = ()> {
+    /// Name and client of each webhook.
+    fn webhooks(&self) -> Vec<(&str, &WebhookClientConfig)>;
+}
+
+impl Configuration for ValidatingWebhookConfiguration {
+    fn webhooks(&self) -> Vec<(&str, &WebhookClientConfig)> {
+        let webhooks = self.webhooks.as_deref().unwrap_or_default();
+        let pairs = webhooks
+            .iter()
+            .map(|it| (it.name.as_str(), &it.client_config));
+        pairs.collect()
+    }
+}
+
+impl Configuration for MutatingWebhookConfiguration {
+    fn webhooks(&self) -> Vec<(&str, &WebhookClientConfig)> {
+        let webhooks = self.webhooks.as_deref().unwrap_or_default();
+        let pairs = webhooks
+            .iter()
+            .map(|it| (it.name.as_str(), &it.client_config));
+        pairs.collect()
+    }
+}
 
 /// The server-side apply that sets `caBundle` of every webhook in `configuration` to `ca`; `None` if all have it.
 ///
 /// All are named even if one was wrong, since a field that we once applied and no longer name is removed. The uid makes
 /// the apply fail, where it would otherwise create a configuration that has just been deleted.
-pub(super) fn repair(configuration: &ValidatingWebhookConfiguration, ca: &str) -> Option<Value> {
+pub(super) fn repair<K: Configuration>(configuration: &K, ca: &str) -> Option<Value> {
     let bundle = ByteString(ca.as_bytes().to_vec());
-    let webhooks = configuration.webhooks.as_deref().unwrap_or_default();
+    let webhooks = configuration.webhooks();
     let is_right = |found: &Option<ByteString>| found.as_ref() == Some(&bundle);
     if webhooks
         .iter()
-        .all(|webhook| is_right(&webhook.client_config.ca_bundle))
+        .all(|(_, client)| is_right(&client.ca_bundle))
     {
         return None;
     }
     let ours: Vec<Value> = webhooks
         .iter()
-        .map(|webhook| json!({"name": webhook.name, "clientConfig": {"caBundle": bundle}}))
+        .map(|(name, _)| json!({"name": name, "clientConfig": {"caBundle": bundle}}))
         .collect();
     Some(json!({
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingWebhookConfiguration",
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
         "metadata": {
-            "name": configuration.metadata.name,
-            "uid": configuration.metadata.uid,
+            "name": configuration.meta().name,
+            "uid": configuration.meta().uid,
         },
         "webhooks": ours,
     }))

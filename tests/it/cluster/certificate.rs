@@ -17,6 +17,7 @@ fn settings() -> Settings {
         secret: "gate-tls".into(),
         service: "gate".into(),
         webhook_configuration: "gate".into(),
+        mutating_webhook_configuration: None,
         mode: Mode::SelfManaged {
             overlap: Duration::from_millis(500),
         },

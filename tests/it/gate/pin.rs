@@ -70,7 +70,7 @@ impl World {
     }
 
     /// The pod with containers of these images and this spec besides.
-    fn pod(&self, images: &[&str], spec: Value) -> Value {
+    fn pod(&self, images: &[&str], spec: &Value) -> Value {
         let container = |image: &&str| json!({"name": image, "image": format!("{}/{image}:1", self.registry.host())});
         let mut pod = json!({"metadata": {"name": "p"}, "spec": spec});
         pod["spec"]["containers"] = images.iter().map(container).collect();
@@ -117,7 +117,7 @@ async fn a_pod_that_may_land_wrong_gets_what_it_lacks_once() {
             json!({os: "linux", "kubernetes.io/arch": "amd64"}),
         ),
     ] {
-        let pod = world.pod(images, json!({}));
+        let pod = world.pod(images, &json!({}));
         let admitted = world.admit(&pod).await;
         assert_eq!(admitted["spec"]["nodeSelector"], want, "{images:?}");
         let note = &admitted["metadata"]["annotations"]["platform-gate.io/pinned"];
@@ -139,7 +139,7 @@ async fn a_pod_with_two_platforms_gets_an_alternative_for_each_in_every_term() {
         {"matchExpressions": [{"key": "gpu", "operator": "DoesNotExist"}]},
     ]);
     let affinity = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}});
-    let pod = world.pod(&["both"], json!({"affinity": affinity}));
+    let pod = world.pod(&["both"], &json!({"affinity": affinity}));
     let admitted = world.admit(&pod).await;
     let terms = admitted["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
         ["nodeSelectorTerms"].as_array().unwrap().clone();
@@ -170,16 +170,16 @@ async fn a_pod_with_two_platforms_gets_an_alternative_for_each_in_every_term() {
 async fn what_is_right_bound_unknown_or_of_a_daemon_set_is_left_alone() {
     let world = World::new(Rules::default()).await;
     let linux = json!({"nodeSelector": {"kubernetes.io/os": "linux"}});
-    let mut of_daemon_set = world.pod(&["linux"], json!({}));
+    let mut of_daemon_set = world.pod(&["linux"], &json!({}));
     of_daemon_set["metadata"]["ownerReferences"] =
         json!([{"kind": "DaemonSet", "name": "d", "controller": true}]);
     for pod in [
-        world.pod(&["linux"], linux),
-        world.pod(&["linux"], json!({"nodeName": "c"})),
-        world.pod(&["linux", "missing"], json!({})),
+        world.pod(&["linux"], &linux),
+        world.pod(&["linux"], &json!({"nodeName": "c"})),
+        world.pod(&["linux", "missing"], &json!({})),
         world.pod(
             &["arm"],
-            json!({"nodeSelector": {"kubernetes.io/os": "windows"}}),
+            &json!({"nodeSelector": {"kubernetes.io/os": "windows"}}),
         ),
         of_daemon_set,
     ] {
@@ -196,7 +196,7 @@ async fn a_preferred_architecture_is_a_preference_for_pods_that_have_the_choice(
         pod["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
             .clone()
     };
-    let free = world.admit(&world.pod(&["linux"], json!({}))).await;
+    let free = world.admit(&world.pod(&["linux"], &json!({}))).await;
     let expression = json!({"key": "kubernetes.io/arch", "operator": "In", "values": ["arm64"]});
     assert_eq!(
         preferred(&free),
@@ -208,7 +208,7 @@ async fn a_preferred_architecture_is_a_preference_for_pods_that_have_the_choice(
     );
     assert_eq!(world.admit(&free).await, free);
 
-    let no_choice = world.admit(&world.pod(&["arm"], json!({}))).await;
+    let no_choice = world.admit(&world.pod(&["arm"], &json!({}))).await;
     assert_eq!(preferred(&no_choice), Value::Null);
 }
 
@@ -220,7 +220,7 @@ async fn nodes_without_the_labels_of_kubelets_leave_a_pod_unpinned() {
     world
         .gate
         .update(|inventory| inventory.apply(serde_json::from_value(unlabelled).unwrap()));
-    let pod = world.pod(&["linux"], json!({}));
+    let pod = world.pod(&["linux"], &json!({}));
     assert_eq!(
         world.admit(&pod).await,
         pod,

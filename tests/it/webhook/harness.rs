@@ -73,6 +73,7 @@ where
     let server = Server::bind(options).await.unwrap();
     let addresses = server.addresses();
     let (shutdown, stopped) = oneshot::channel();
+    let review = move |_, body, deadline| review(body, deadline);
     let run = server.run(review, shared.clone(), async {
         let _ = stopped.await;
     });

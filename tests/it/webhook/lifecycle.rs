@@ -32,7 +32,11 @@ async fn without_a_certificate_that_is_trusted_no_handshake_succeeds() {
     let bare = Server::bind(options()).await.unwrap();
     let addresses = bare.addresses();
     assert_ne!(addresses.webhook.port(), 0);
-    let running = tokio::spawn(bare.run(by_name, Shared::default(), std::future::pending()));
+    let running = tokio::spawn(bare.run(
+        |_, body, deadline| by_name(body, deadline),
+        Shared::default(),
+        std::future::pending(),
+    ));
     let gate = super::harness::Gate { addresses, ..gate };
     assert!(gate.connect_trusting(&gate.issued).await.is_err());
     running.abort();
