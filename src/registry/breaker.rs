@@ -41,6 +41,8 @@ pub(super) enum Strike {
     Connect,
     /// A connection, and then an error or nothing.
     Answer,
+    /// The beginning of an answer that never ended. Such a host answers probes well, so it is left alone for longer.
+    Body,
 }
 
 /// What may be sent to a host.
@@ -108,9 +110,12 @@ impl Breakers {
         }
         breaker.strikes += match strike {
             Strike::Connect => STRIKES,
-            Strike::Answer => 1,
+            Strike::Answer | Strike::Body => 1,
         };
         breaker.failure = failure;
+        if strike == Strike::Body {
+            breaker.window = LONGEST_WINDOW;
+        }
         if breaker.strikes < STRIKES {
             return false;
         }

@@ -84,6 +84,7 @@ pub(super) struct Measures {
     requests: Family<RequestLabels, Counter>,
     durations: Family<RegistryLabels, Histogram>,
     rate_limits: Family<RegistryLabels, Gauge>,
+    rate_limits_remaining: Family<RegistryLabels, Gauge>,
     cache_requests: Family<CacheLabels, Counter>,
     blocked: Family<RuleLabels, Counter>,
 }
@@ -107,6 +108,7 @@ impl Measures {
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             rate_limits: Family::default(),
+            rate_limits_remaining: Family::default(),
             cache_requests: Family::default(),
             blocked: Family::default(),
         }
@@ -131,6 +133,11 @@ impl Measures {
         registry.register(
             "registry_rate_limit_remaining",
             "Requests that a registry last said it would still answer",
+            self.rate_limits_remaining.clone(),
+        );
+        registry.register(
+            "registry_rate_limit",
+            "Requests that a registry last said it answers in its window of time",
             self.rate_limits.clone(),
         );
         registry.register(
@@ -199,8 +206,14 @@ impl Measures {
         self.durations
             .get_or_create(&labels)
             .observe(time.as_secs_f64());
-        if let Some(remaining) = outcome.ok().and_then(|(_, headers)| remaining(headers)) {
-            self.rate_limits.get_or_create(&labels).set(remaining);
+        let Ok((_, headers)) = outcome else { return };
+        for (name, gauge) in [
+            ("ratelimit-limit", &self.rate_limits),
+            ("ratelimit-remaining", &self.rate_limits_remaining),
+        ] {
+            if let Some(number) = rate(headers, name) {
+                gauge.get_or_create(&labels).set(number);
+            }
         }
     }
 }
@@ -279,8 +292,8 @@ fn code(status: StatusCode) -> &'static str {
 }
 
 /// `RateLimit-Remaining: 76;w=21600`.
-fn remaining(headers: &HeaderMap) -> Option<i64> {
-    let value = headers.get("ratelimit-remaining")?.to_str().ok()?;
+fn rate(headers: &HeaderMap, name: &str) -> Option<i64> {
+    let value = headers.get(name)?.to_str().ok()?;
     let number: u32 = value.split(';').next()?.trim().parse().ok()?;
     Some(number.into())
 }
@@ -300,7 +313,7 @@ mod tests {
         ] {
             let name = reqwest::header::HeaderName::from_static("ratelimit-remaining");
             let headers = HeaderMap::from_iter([(name, value.parse().unwrap())]);
-            assert_eq!(remaining(&headers), want, "{value}");
+            assert_eq!(rate(&headers, "ratelimit-remaining"), want, "{value}");
         }
     }
 

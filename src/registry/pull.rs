@@ -14,7 +14,6 @@ use super::digest::verify;
 use super::endpoint::Content;
 use super::manifest::{Body, Document, Entry, EntryKind, parse_config, parse_document};
 use super::session::{Call, Session};
-use super::transport::read_body;
 use crate::domain::image::{Digest, EntryContent, Image, ImageContent, ImageIndex, IndexEntry};
 use crate::domain::lookup::LookupFailure;
 use crate::domain::platform::Platform;
@@ -91,7 +90,7 @@ async fn manifest(
         .await?;
     let announced = announced_digest(answer.headers())?;
     let content_type = answer.headers().get(CONTENT_TYPE).cloned();
-    let bytes = read_body(answer, MAX_MANIFEST).await?;
+    let bytes = session.read_body(answer, MAX_MANIFEST).await?;
     let content_type = content_type.as_ref().and_then(|value| value.to_str().ok());
     let document = parse_document(content_type, &bytes);
     // The digest of a signed schema 1 manifest is that of the payload without its signatures.
@@ -123,7 +122,7 @@ async fn config_platform(
         accept: "*/*",
     };
     let answer = session.request(&call).await?;
-    let bytes = read_body(answer, MAX_CONFIG).await?;
+    let bytes = session.read_body(answer, MAX_CONFIG).await?;
     verify(&bytes, Some(digest), None)?;
     parse_config(&bytes)
 }

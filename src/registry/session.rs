@@ -101,6 +101,15 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// The body of such an answer, of at most `limit` bytes.
+    pub(super) async fn read_body(
+        &self,
+        answer: Response,
+        limit: usize,
+    ) -> Result<Vec<u8>, LookupFailure> {
+        self.wire.transport.read_body(answer, limit).await
+    }
+
     /// The answer to a call, if it is a success.
     pub(super) async fn request(&self, call: &Call) -> Result<Response, LookupFailure> {
         let key = (

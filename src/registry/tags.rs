@@ -13,7 +13,6 @@ use super::keychain::Keychain;
 use super::lookup::{Lookups, credentials_at};
 use super::routes::Upstream;
 use super::session::{Call, Session};
-use super::transport::read_body;
 use super::{Registry, egress::Scheme};
 use crate::domain::lookup::LookupFailure;
 use crate::domain::reference::Reference;
@@ -138,7 +137,7 @@ async fn page(
     };
     let answer: Response = session.request(&call).await?;
     let next = next_page(&call.url, answer.headers())?;
-    let body = read_body(answer, MAX_BODY).await?;
+    let body = session.read_body(answer, MAX_BODY).await?;
     let page: Page = serde_json::from_slice(&body).map_err(|_| LookupFailure::Malformed)?;
     Ok((page.tags.unwrap_or_default(), next))
 }

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::egress::{Authority, Trust};
 use super::keychain::{Credential, Identity};
-use super::transport::{Request, Transport, failure_of, read_body};
+use super::transport::{Request, Transport, failure_of};
 use crate::domain::lookup::LookupFailure;
 
 /// Most bytes of a token server's answer.
@@ -154,7 +154,9 @@ async fn fetch_token(
     };
     let answer = transport.send(request).await?;
     match answer.status() {
-        status if status.is_success() => parse_token(&read_body(answer, MAX_TOKEN_BODY).await?),
+        status if status.is_success() => {
+            parse_token(&transport.read_body(answer, MAX_TOKEN_BODY).await?)
+        }
         // A token server says 400 to credentials that it does not know, too.
         StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => Err(LookupFailure::Unauthorized),
         _ => Err(failure_of(answer).await),

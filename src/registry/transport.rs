@@ -33,6 +33,11 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
+/// Longest wait for the whole of a body: half of what an image may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for an error's body, whose status tells enough.
+const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(1);
+
 pub(super) struct Transport {
     guard: Arc<Guard>,
     cooldowns: Arc<Cooldowns>,
@@ -121,9 +126,10 @@ impl Transport {
             Ok(answer) => {
                 self.cooldowns
                     .note(&host, answer.status(), answer.headers());
+                let has_body = request.method != Method::HEAD && answer.status().is_success();
                 if answer.status().is_server_error() {
                     self.note_failure(&host, Strike::Answer, LookupFailure::Unreachable);
-                } else {
+                } else if !has_body {
                     self.breakers.succeeded(&host);
                 }
             }
@@ -134,6 +140,29 @@ impl Transport {
             }
         }
         answer.map_err(|broken| broken.failure)
+    }
+
+    /// Reads the body of a success. A host counts as one that answers only when that ends.
+    pub(super) async fn read_body(
+        &self,
+        response: Response,
+        limit: usize,
+    ) -> Result<Vec<u8>, LookupFailure> {
+        let host = authority(response.url());
+        let body = match timeout(BODY_TIMEOUT, read_body(response, limit)).await {
+            Ok(body) => body,
+            Err(_) => Err(LookupFailure::Timeout),
+        };
+        if let Some(host) = host {
+            match &body {
+                Ok(_) | Err(LookupFailure::TooLarge) => self.breakers.succeeded(&host),
+                Err(LookupFailure::Timeout) => {
+                    self.note_failure(&host, Strike::Body, LookupFailure::Timeout);
+                }
+                Err(_) => {}
+            }
+        }
+        body
     }
 
     fn note_failure(&self, host: &Authority, strike: Strike, failure: LookupFailure) {
@@ -235,10 +264,7 @@ impl From<&reqwest::Error> for Broken {
 }
 
 /// Reads a body of at most `limit` bytes. What a header says of its length is not believed.
-pub(super) async fn read_body(
-    mut response: Response,
-    limit: usize,
-) -> Result<Vec<u8>, LookupFailure> {
+async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, LookupFailure> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
         if body.len() + chunk.len() > limit {
@@ -264,9 +290,8 @@ pub(super) async fn failure_of(response: Response) -> LookupFailure {
     if !status.is_client_error() {
         return by_status;
     }
-    let body = read_body(response, MAX_ERROR_BODY)
-        .await
-        .unwrap_or_default();
+    let body = timeout(ERROR_BODY_TIMEOUT, read_body(response, MAX_ERROR_BODY)).await;
+    let body = body.ok().and_then(Result::ok).unwrap_or_default();
     let envelope: Option<OciEnvelope> = serde_json::from_slice(&body).ok();
     match envelope
         .and_then(|envelope| envelope.errors.into_iter().next())

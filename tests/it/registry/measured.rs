@@ -26,6 +26,7 @@ async fn requests_are_counted_by_the_registries_that_the_settings_name() {
     let site = Site::new().image("app", "1", LINUX);
     let named = FakeRegistry::start(move |request| {
         let answer = site.answer(request);
+        let answer = answer.header("ratelimit-limit", "100;w=21600");
         answer.header("ratelimit-remaining", "76;w=21600")
     })
     .await;
@@ -49,6 +50,7 @@ async fn requests_are_counted_by_the_registries_that_the_settings_name() {
             format!(r#"{requests}{{registry="other",method="GET",code="4xx"}} 1"#),
             format!(r#"{requests}{{registry="other",method="GET",code="tls"}} 1"#),
             format!(r#"platform_gate_registry_rate_limit_remaining{{registry="{host}"}} 76"#),
+            format!(r#"platform_gate_registry_rate_limit{{registry="{host}"}} 100"#),
             format!(r#"platform_gate_registry_circuit_open{{registry="{host}"}} 0"#),
             format!(
                 r#"platform_gate_registry_request_duration_seconds_count{{registry="{host}"}} 2"#

@@ -122,3 +122,29 @@ async fn a_host_that_answers_with_refusals_stays_in() {
     }
     assert_eq!(server.lines().len(), 10);
 }
+
+#[tokio::test]
+async fn a_host_whose_answers_never_end_is_left_alone_too() {
+    let server = FakeRegistry::start(|_| Answer::new(200).stalled_body()).await;
+    let registry = registry_for(&[&server]);
+    let mut waiting = tokio::task::JoinSet::new();
+    for i in 0..3 {
+        let (registry, host) = (registry.clone(), server.host());
+        waiting.spawn(async move { fetch_from(&registry, &host, &format!("app:{i}")).await });
+    }
+    asked(&server, 3).await;
+    pass(Duration::from_secs(10)).await;
+    let outcomes = waiting.join_all().await;
+    assert_eq!(outcomes, [Err(LookupFailure::Timeout); 3]);
+    let next = fetch_from(&registry, &server.host(), "app:next").await;
+    assert_eq!(next, Err(LookupFailure::Timeout));
+    assert_eq!(server.lines().len(), 3, "the fourth was not sent");
+}
+
+#[tokio::test]
+async fn an_errors_body_is_not_waited_for() {
+    let server = FakeRegistry::start(|_| Answer::new(404).stalled_body()).await;
+    let registry = registry_for(&[&server]);
+    let outcome = fetch_from(&registry, &server.host(), "app:1").await;
+    assert_eq!(outcome, Err(LookupFailure::NotFound));
+}
