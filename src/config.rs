@@ -37,6 +37,9 @@ pub struct Settings {
     pub blocked_networks: Vec<IpNet>,
     /// Registries that need more than the defaults, by host: what the settings say, then the files that they name.
     pub registries: BTreeMap<String, HostSettings>,
+    /// Whether the images of pods that run at the start are looked up, for which the chart must give the right to list
+    /// pods.
+    pub warm_up: bool,
     /// The operator's own credentials.
     pub credentials: OperatorCredentials,
     /// What is wrong with the files that the settings name and is left out of them: one sentence each, with the file.
@@ -129,6 +132,7 @@ impl Settings {
             pull_secrets: raw.pull_secrets,
             blocked_networks: networks(&raw.blocked_networks, &mut mistakes),
             registries: registries.hosts,
+            warm_up: raw.warm_up,
             credentials: registries.credentials,
             left_out: registries.left_out,
             certificate: raw

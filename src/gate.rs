@@ -7,6 +7,7 @@ mod exemptions;
 mod known;
 mod pin;
 mod review;
+mod warm;
 mod workloads;
 
 use std::borrow::Cow;

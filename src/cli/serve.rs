@@ -21,6 +21,7 @@ use crate::cluster::certificate::Mode;
 use crate::cluster::namespaces::{self, Namespaces};
 use crate::cluster::networks::{self, Networks};
 use crate::cluster::nodes::{self, NodeEvent};
+use crate::cluster::pods::list_pods;
 use crate::cluster::pull_secrets::PullSecrets;
 use crate::cluster::{Freshness, certificate, client, runtime_classes};
 use crate::config::{self, CertificateMode, CertificateSettings, Settings};
@@ -188,8 +189,28 @@ async fn on_cluster(
     keep_certificate(client.clone(), kept, shared);
     watch_nodes(client.clone(), &gate, shared, networks);
     watch_namespaces(client.clone(), namespaces, shared);
-    watch_runtime_classes(client, &gate);
+    watch_runtime_classes(client.clone(), &gate);
+    if settings.warm_up {
+        tokio::spawn(warm_up(client, Arc::clone(&gate), shared.clone()));
+    }
     Ok(gate)
+}
+
+/// Looks up what runs, once this process is ready: before that it does not know which networks look-ups must not reach.
+async fn warm_up(client: kube::Client, gate: Arc<Gate>, shared: Shared) {
+    while !shared.readiness.is_ready() {
+        #[allow(clippy::disallowed_methods, reason = "nobody waits for the warm-up")]
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    match list_pods(client, |_| ()).await {
+        Ok(pods) => {
+            let (images, known) = gate.warm_up(&pods).await;
+            tracing::info!(images, known, "the images of running pods are looked up");
+        }
+        Err(error) => {
+            tracing::warn!(%error, "no warm-up: pods cannot be listed; allow it, or set warmUp to false");
+        }
+    }
 }
 
 fn certificate_settings(

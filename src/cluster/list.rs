@@ -38,19 +38,23 @@ pub(super) async fn list_with<K: Clone + DeserializeOwned + Debug>(
     params: ListParams,
     on_page: impl FnMut(usize),
 ) -> Result<Vec<K>, ListError> {
-    list_pages(params, async |params| api.list(params).await, on_page).await
+    let fetch = |params| async move { api.list(&params).await };
+    list_pages(params, fetch, on_page).await
 }
 
 /// As [`list_with`], with each page asked for by a function.
-pub(super) async fn list_pages<K: Clone>(
+pub(super) async fn list_pages<K: Clone, F>(
     params: ListParams,
-    fetch: impl AsyncFn(&ListParams) -> Result<ObjectList<K>, kube::Error>,
+    fetch: impl Fn(ListParams) -> F,
     mut on_page: impl FnMut(usize),
-) -> Result<Vec<K>, ListError> {
+) -> Result<Vec<K>, ListError>
+where
+    F: Future<Output = Result<ObjectList<K>, kube::Error>>,
+{
     let mut objects = Vec::new();
     let mut params = params.limit(PAGE);
     loop {
-        let page = tokio::time::timeout(PAGE_TIMEOUT, fetch(&params)).await??;
+        let page = tokio::time::timeout(PAGE_TIMEOUT, fetch(params.clone())).await??;
         objects.extend(page.items);
         on_page(objects.len());
         match page.metadata.continue_.filter(|token| !token.is_empty()) {

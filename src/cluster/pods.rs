@@ -60,10 +60,10 @@ where
         + DeserializeOwned
         + std::fmt::Debug,
 {
-    let api: Api<K> = Api::all(client);
+    let api: &Api<K> = &Api::all(client);
     let objects: Vec<PartialObjectMeta<K>> = list_pages(
         ListParams::default(),
-        async |params| api.list_metadata(params).await,
+        |params| async move { api.list_metadata(&params).await },
         |_| (),
     )
     .await?;

@@ -34,6 +34,7 @@ pub(super) struct Settings {
     pub(super) registries_conf: PathBuf,
     pub(super) default_credentials: PathBuf,
     pub(super) credential_providers: CredentialProviders,
+    pub(super) warm_up: bool,
     pub(super) certificate: Option<Certificate>,
 }
 

@@ -39,6 +39,7 @@ nodeOverrides:
 agentTaints: [example.com/starting]
 blockedNetworks: [10.96.0.0/16]
 pullSecrets: true
+warmUp: true
 pools:
 - {name: win, os: windows, architecture: amd64, windowsBuild: 10.0.20348, taints: [{key: os, value: windows, effect: NoSchedule}]}
 certificate:
@@ -93,7 +94,7 @@ certificate:
         pool.metadata.labels["node.kubernetes.io/windows-build"],
         "10.0.20348"
     );
-    assert!(settings.pull_secrets && settings.blocked_networks.len() == 1);
+    assert!(settings.pull_secrets && settings.warm_up && settings.blocked_networks.len() == 1);
     assert_eq!(settings.rules.nodes.agent_taints, ["example.com/starting"]);
     assert_eq!(
         settings.registries["docker.io"].mirrors[0].url.as_str(),

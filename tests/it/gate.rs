@@ -156,3 +156,26 @@ async fn a_stale_list_of_nodes_denies_nothing() {
         assert_eq!(world.action("").await, want, "{age:?}");
     }
 }
+
+#[tokio::test]
+async fn a_warm_up_asks_once_for_what_runs_and_reviews_then_ask_nobody() {
+    let world = World::new(ARM64, LINUX, Rules::default()).await;
+    let host = world.registry.host();
+    let pod = |namespace: &str, image: &str| -> Pod<'static> {
+        let spec = json!({"containers": [{"name": "c", "image": image}]});
+        let pod = json!({"metadata": {"name": "p", "namespace": namespace}, "spec": spec});
+        serde::Deserialize::deserialize(pod).unwrap()
+    };
+    let mut pods: Vec<_> = (0..20)
+        .map(|_| pod("a", &format!("{host}/app:1")))
+        .collect();
+    pods.push(pod("b", &format!("{host}/app:1")));
+    pods.push(pod("b", &format!("{host}/gone:1")));
+    pods.push(pod("b", "No Image"));
+    assert_eq!(world.gate.warm_up(&pods).await, (3, 2));
+    let asked = world.registry.lines();
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    world.registry.forget();
+    assert_eq!(world.action("").await, Action::Deny);
+    assert_eq!(world.registry.lines(), [""; 0]);
+}
