@@ -9,6 +9,8 @@ mod raw;
 mod registries;
 mod reload;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;

@@ -40,7 +40,7 @@ pub(super) struct Settings {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct MayLandWrong {
+pub(super) struct MayLandWrong {
     os: Option<Action>,
     windows_build: Option<Action>,
     arch: Option<Action>,
