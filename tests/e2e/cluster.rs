@@ -8,7 +8,7 @@ mod host;
 pub(crate) mod layout;
 pub(crate) mod pki;
 mod real_node;
-mod simulated_nodes;
+pub(crate) mod simulated_nodes;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -3,6 +3,7 @@
 mod install;
 mod nodes;
 mod outcomes;
+mod placement;
 mod policy;
 mod verdicts;
 mod workloads;
@@ -77,6 +78,14 @@ const ALL: &[(&str, Run)] = &[
     (
         "ephemeral_containers_and_image_updates_are_judged",
         verdicts::ephemeral_containers_and_image_updates_are_judged,
+    ),
+    (
+        "a_daemon_set_gets_its_pods_where_they_run",
+        placement::a_daemon_set_gets_its_pods_where_they_run,
+    ),
+    (
+        "the_scheduler_binds_to_our_candidates",
+        placement::the_scheduler_binds_to_our_candidates,
     ),
     (
         "a_namespace_in_warn_mode_stands_beside_one_in_deny_mode",

@@ -105,17 +105,11 @@ impl SimulatedNode {
             .taint
             .iter()
             .map(|(key, value)| json!({"key": key, "value": value, "effect": "NoSchedule"}));
-        json!({
-            "apiVersion": "v1",
-            "kind": "Node",
-            "metadata": {"name": self.name, "labels": labels, "annotations": {ANNOTATION: "fake"}},
-            "spec": {"taints": taints.collect::<Vec<_>>()},
-            "status": {
-                "capacity": resources(),
-                "allocatable": resources(),
-                "nodeInfo": self.node_info(),
-            },
-        })
+        let taints: Vec<Value> = taints.collect();
+        let platform = (self.os, self.architecture, self.kernel);
+        let mut node = manifest_of(self.name, platform, &labels, &taints);
+        node["status"]["nodeInfo"]["osImage"] = json!(self.os_image);
+        node
     }
 
     /// What the kubelet's label says: the kernel version without its revision.
@@ -124,19 +118,35 @@ impl SimulatedNode {
             .rsplit_once('.')
             .map_or(self.kernel, |(build, _revision)| build)
     }
+}
 
-    fn node_info(&self) -> Value {
-        json!({
-            "operatingSystem": self.os,
-            "architecture": self.architecture,
-            "kernelVersion": self.kernel,
-            "osImage": self.os_image,
-            "containerRuntimeVersion": "containerd://1.7.20",
-            "kubeletVersion": "v1.35.4",
-            "kubeProxyVersion": "",
-            "bootID": "", "machineID": "", "systemUUID": "",
-        })
-    }
+/// A node of any platform: operating system, architecture and kernel.
+pub(crate) fn manifest_of(
+    name: &str,
+    (os, architecture, kernel): (&str, &str, &str),
+    labels: &Value,
+    taints: &[Value],
+) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels, "annotations": {ANNOTATION: "fake"}},
+        "spec": {"taints": taints},
+        "status": {
+            "capacity": resources(),
+            "allocatable": resources(),
+            "nodeInfo": {
+                "operatingSystem": os,
+                "architecture": architecture,
+                "kernelVersion": kernel,
+                "osImage": os,
+                "containerRuntimeVersion": "containerd://1.7.20",
+                "kubeletVersion": "v1.35.4",
+                "kubeProxyVersion": "",
+                "bootID": "", "machineID": "", "systemUUID": "",
+            },
+        },
+    })
 }
 
 fn resources() -> Value {

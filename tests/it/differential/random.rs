@@ -18,7 +18,7 @@ impl Random {
 
     /// From 0 up to, and without, the limit.
     pub(super) fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit as u64).unwrap()
+        usize::try_from(self.next() % limit as u64).unwrap_or_default()
     }
 
     /// True in so many of a hundred cases.
