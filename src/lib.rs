@@ -15,4 +15,7 @@ pub mod registry;
 pub mod report;
 pub mod webhook;
 
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
+
 pub mod cli;

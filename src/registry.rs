@@ -16,6 +16,8 @@ mod digest;
 mod docker_config;
 mod egress;
 mod endpoint;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod glob;
 mod hosts;
 mod hosts_toml;

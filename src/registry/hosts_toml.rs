@@ -128,7 +128,7 @@ fn host_of_folder(name: &str) -> String {
     }
 }
 
-fn parse_hosts(host: &str, folder: &Path, text: &str) -> Result<HostSettings, String> {
+pub(super) fn parse_hosts(host: &str, folder: &Path, text: &str) -> Result<HostSettings, String> {
     let raw: RawFile = toml::from_str(text).map_err(|error| one_line(&error))?;
     if host != "*" && upstream_url(host, Scheme::Https).is_none() {
         return Err("the folder's name is no host: write host, host:port or _default".to_owned());

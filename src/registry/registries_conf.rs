@@ -102,7 +102,7 @@ fn parts(folder: &Path) -> Vec<PathBuf> {
 
 type Parsed = (Vec<(String, HostSettings)>, Vec<String>);
 
-fn parse(text: &str) -> Result<Parsed, String> {
+pub(super) fn parse(text: &str) -> Result<Parsed, String> {
     let raw: RawFile = toml::from_str(text).map_err(|error| one_line(&error))?;
     if raw.registries.is_some() {
         return Err("this is version 1: write [[registry]] tables".to_owned());

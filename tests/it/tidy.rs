@@ -385,3 +385,33 @@ pub(crate) fn read(file: &str) -> String {
     let path = Path::new(ROOT).join(file);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
+
+#[test]
+fn every_fuzz_target_also_runs_as_a_property_test() {
+    let read = |path: &str| fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
+    let (package, functions) = (read("fuzz/Cargo.toml"), read("src/fuzz.rs"));
+    let folder = fs::read_dir(Path::new(ROOT).join("fuzz/fuzz_targets")).unwrap();
+    let name = |entry: fs::DirEntry| entry.path().file_stem().unwrap().display().to_string();
+    let files: Set = folder.map(|entry| name(entry.unwrap())).collect();
+    let listed = package
+        .lines()
+        .filter_map(|line| line.strip_prefix("path = \"fuzz_targets/"));
+    let listed: Set = listed
+        .map(|rest| rest.trim_end_matches(".rs\"").to_owned())
+        .collect();
+    assert_eq!(files, listed);
+    let run = functions
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("super::"));
+    let run: Set = run
+        .map(|rest| rest.trim_end_matches(',').to_owned())
+        .collect();
+    assert_eq!(files, run);
+    for name in files {
+        let call = format!("platform_gate::fuzz::{name}(bytes)");
+        assert!(
+            read(&format!("fuzz/fuzz_targets/{name}.rs")).contains(&call),
+            "{name}"
+        );
+    }
+}

@@ -1,0 +1,4 @@
+//! See `platform_gate::fuzz::manifest`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| platform_gate::fuzz::manifest(bytes));
