@@ -56,11 +56,6 @@ impl Cooldowns {
             _ => return,
         };
         if let Some(pause) = pause {
-            tracing::debug!(
-                host = host.0,
-                seconds = pause.as_secs(),
-                "registry asks to wait"
-            );
             let until = Instant::now() + pause.min(MAX_PAUSE);
             self.until.insert(host.clone(), (until, failure));
         }

@@ -114,6 +114,12 @@ impl Measures {
         }
     }
 
+    /// What a host is called in logs and labels. A redirect may lead to any host, so one that the settings do not name
+    /// has no name of its own.
+    pub(super) fn name_of(&self, host: &Authority) -> Arc<str> {
+        name_of(&self.names.load(), host)
+    }
+
     /// Replaces the hosts that may be a label.
     pub(super) fn set_names(&self, names: HashMap<Authority, Arc<str>>) {
         self.names.store(Arc::new(names));

@@ -167,8 +167,8 @@ impl Transport {
 
     fn note_failure(&self, host: &Authority, strike: Strike, failure: LookupFailure) {
         if self.breakers.failed(host, strike, failure) {
-            let (host, reason) = (&host.0, failure.code());
-            tracing::info!(host, reason, "registry does not answer; it is left alone");
+            let (host, reason) = (self.measures.name_of(host), failure.code());
+            tracing::info!(%host, reason, "registry does not answer; it is left alone");
         }
     }
 
@@ -190,7 +190,8 @@ impl Transport {
             };
             match this.exchange(&request).await {
                 Ok(answer) if !answer.status().is_server_error() => {
-                    tracing::info!(host = host.0, "registry answers again");
+                    let host_name = this.measures.name_of(&host);
+                    tracing::info!(host = %host_name, "registry answers again");
                     this.breakers.succeeded(&host);
                 }
                 Ok(_) => this

@@ -1,4 +1,5 @@
-//! The registry client against scripted registries on loopback.
+//! The registry client against scripted registries on loopback, and against real ones. `registry/README.md` says which test
+//! is for which fault and threat.
 
 mod access;
 mod bounded;
@@ -107,4 +108,27 @@ async fn asked(server: &FakeRegistry, times: usize) {
     tokio::time::timeout(Duration::from_secs(30), wait)
         .await
         .unwrap();
+}
+
+/// Every test that the table in `registry/README.md` names is there.
+#[test]
+fn the_table_of_threats_names_tests_that_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_default();
+    let table = read("tests/it/registry/README.md");
+    let rows = table.lines().filter(|line| line.starts_with("| "));
+    let names = rows.flat_map(|row| row.split('`').skip(1).step_by(2));
+    let mut found = 0;
+    for (file, test) in names.filter_map(|name| name.split_once("::")) {
+        let path = match file.ends_with(".rs") {
+            true => file.to_owned(),
+            false => format!("tests/it/registry/{file}.rs"),
+        };
+        assert!(
+            read(&path).contains(&format!("fn {test}(")),
+            "{file}::{test}"
+        );
+        found += 1;
+    }
+    assert!(found > 60, "{found}");
 }

@@ -222,3 +222,80 @@ async fn after_the_tag_everything_is_fetched_by_a_digest_that_the_verdict_rests_
         assert!(known.contains(digest), "{line}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_a_registry_said_is_told() {
+    let server = FakeRegistry::start(|request| {
+        let base = request.base();
+        let kind = request.path.split('/').nth(2).unwrap_or_default();
+        let said = |status| {
+            Answer::new(status)
+                .header("x-canary", "canary")
+                .body("canary")
+        };
+        let error = r#"{"errors":[{"code":"CANARY","message":"canary","detail":"canary"}]}"#;
+        match kind {
+            "error" => Answer::json(error).with_status(403),
+            "limited" => said(429).header("retry-after", "canary"),
+            "broken" => said(500),
+            "challenge" => Answer::challenge(&[r#"Bearer realm="canary",error="canary""#]),
+            "realm" => Answer::challenge(&[r#"Bearer realm="https://canary.example/canary""#]),
+            "token" => Answer::challenge(&[&format!(
+                r#"Bearer realm="{base}/v2/broken",service="canary""#
+            )]),
+            "redirect" => Answer::redirect("https://canary.example:6443/canary"),
+            "nowhere" => Answer::redirect("canary://"),
+            "type" => Answer::new(200)
+                .header("content-type", "canary/canary")
+                .body("{}"),
+            "digest" => Answer::new(200)
+                .header("docker-content-digest", "canary:canary")
+                .body("{}"),
+            "index" => Answer::new(200)
+                .header("content-type", INDEX)
+                .body(r#"{"manifests":["canary"]}"#),
+            _ => Answer::new(200)
+                .header("content-type", MANIFEST)
+                .body(r#"{"config":{"mediaType":"canary","digest":"canary"},"canary":1}"#),
+        }
+    })
+    .await;
+    let kinds = [
+        "error",
+        "limited",
+        "broken",
+        "challenge",
+        "realm",
+        "token",
+        "redirect",
+        "nowhere",
+        "type",
+        "digest",
+        "index",
+        "manifest",
+    ];
+    for kind in kinds {
+        // One at a time, since a 429 or an outage speaks for all of a host.
+        let image = format!("{}/{kind}:1", server.host());
+        for format in ["text", "json"] {
+            let arguments = ["inspect", "-o", format, "--platform", "linux/amd64", &image];
+            let command = crate::support::program::platform_gate(&arguments);
+            let mut command = tokio::process::Command::from(command);
+            let output = command
+                .env("RUST_LOG", "platform_gate=trace")
+                .output()
+                .await
+                .unwrap();
+            assert!(
+                matches!(output.status.code(), Some(0 | 1 | 3)),
+                "{kind}: {output:?}"
+            );
+            let told = [output.stdout, output.stderr].concat();
+            let told = String::from_utf8(told).unwrap().to_lowercase();
+            assert!(
+                told.contains(kind) && !told.contains("canary"),
+                "{kind}: {told}"
+            );
+        }
+    }
+}
