@@ -260,3 +260,54 @@ async fn serve_runs_without_a_cluster() {
     drop(client);
     server.stop();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inspect_reaches_registries_by_the_files_that_the_settings_name() {
+    use crate::support::registry::Answer;
+    let site = Site::new().image(
+        "library/app",
+        "1",
+        r#"{"os":"linux","architecture":"s390x"}"#,
+    );
+    let registry = FakeRegistry::start(move |request| match &request.authorization {
+        // u:p
+        Some(sent) if sent == "Basic dTpw" => site.answer(request),
+        _ => Answer::challenge(&["Basic realm=x"]),
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for (host, hosts) in [
+        ("docker.io", format!("server = '{}'\n", registry.url())),
+        ("bad.example", "server =".to_owned()),
+    ] {
+        std::fs::create_dir_all(path("certs.d").join(host)).unwrap();
+        std::fs::write(path("certs.d").join(host).join("hosts.toml"), hosts).unwrap();
+    }
+    let login = format!(r#"{{"auths":{{"{}":{{"auth":"dTpw"}}}}}}"#, registry.host());
+    std::fs::write(path("config.json"), login).unwrap();
+    let settings = format!(
+        "hostsDir: {}\ndefaultCredentials: {}\ncredentialProviders: {{configFile: {}, binDir: /bin}}\n",
+        path("certs.d").display(),
+        path("config.json").display(),
+        path("no-providers.yaml").display(),
+    );
+    std::fs::write(path("settings.yaml"), settings).unwrap();
+    let output = run_beside(vec![
+        "inspect".into(),
+        "--registry-config".into(),
+        path("settings.yaml").display().to_string(),
+        "app:1".into(),
+    ])
+    .await;
+    let (out, complaints) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{out}{complaints}");
+    assert!(out.contains("linux/s390x"), "{out}");
+    for named in [
+        "bad.example/hosts.toml: ",
+        "no-providers.yaml: cannot be read",
+    ] {
+        assert_eq!(complaints.matches(named).count(), 1, "{complaints}");
+    }
+    assert!(!complaints.contains("dTpw"), "{complaints}");
+}

@@ -15,6 +15,7 @@ mod operator;
 mod outage;
 mod proxied;
 mod real;
+mod reasons;
 mod tenants;
 mod wire;
 
