@@ -9,6 +9,7 @@ mod logins;
 mod man;
 mod nodes;
 mod plugin;
+mod probe;
 mod progress;
 mod registry_args;
 mod scan;
@@ -69,6 +70,8 @@ enum Command {
     Suggest(suggest::Args),
     Nodes(nodes::Args),
     Demo(demo::Args),
+    #[command(hide = true)]
+    Probe(probe::Args),
     /// Print a completion script for your shell
     #[command(after_help = "Example: source <(platform-gate completions bash)")]
     Completions {
@@ -140,6 +143,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
             Command::Scan(args) => scan::run(args).await,
             Command::Suggest(args) => suggest::run(args).await,
             Command::Nodes(args) => nodes::run(args).await,
+            Command::Probe(args) => probe::run(args).await,
             Command::Demo(args) => demo::run(&args).await,
             Command::Completions { .. } | Command::Man(_) => Ok(Exit::Fine),
         }

@@ -37,6 +37,7 @@ pub struct Metrics {
     settings_are_good: Gauge,
     settings_taken: Gauge,
     certificate_in_order: Gauge,
+    webhook_configured: Gauge,
 }
 
 /// What a review was counted under. Values are literals, so that their number is bounded.
@@ -89,6 +90,7 @@ impl Default for Metrics {
             settings_are_good: Gauge::default(),
             settings_taken: Gauge::default(),
             certificate_in_order: Gauge::default(),
+            webhook_configured: Gauge::default(),
             registry: Registry::default(),
         };
         metrics.register(&mut registry);
@@ -127,15 +129,21 @@ impl Metrics {
             self.node_cache_age.clone(),
         );
         registry.register(
-            "certificate_expiry_timestamp_seconds",
-            "When the serving certificate expires, in seconds since 1970",
-            self.certificate_expiry.clone(),
+            "config_reload_success",
+            "Whether the settings file as it was last read is in force; 0 while a bad one is refused",
+            self.settings_are_good.clone(),
         );
+        registry.register(
+            "config_last_reload_success_timestamp_seconds",
+            "When the settings in force were read, in seconds since 1970",
+            self.settings_taken.clone(),
+        );
+        self.register_certificate(registry);
+        self.register_choices(registry);
         let build = BuildLabels {
             version: env!("CARGO_PKG_VERSION"),
         };
         registry.register("build", "The running version", Info::new(build));
-        self.register_choices(registry);
     }
 
     /// What operators chose.
@@ -150,20 +158,23 @@ impl Metrics {
             "Exemptions used, by kind",
             self.exemptions.clone(),
         );
+    }
+
+    fn register_certificate(&self, registry: &mut Registry) {
         registry.register(
-            "config_reload_success",
-            "Whether the settings file as it was last read is in force; 0 while a bad one is refused",
-            self.settings_are_good.clone(),
-        );
-        registry.register(
-            "config_last_reload_success_timestamp_seconds",
-            "When the settings in force were read, in seconds since 1970",
-            self.settings_taken.clone(),
+            "certificate_expiry_timestamp_seconds",
+            "When the serving certificate expires, in seconds since 1970",
+            self.certificate_expiry.clone(),
         );
         registry.register(
             "certificate_in_order",
             "1 if the last look at the certificate, its Secret and caBundle found or put them in order, 0 if not",
             self.certificate_in_order.clone(),
+        );
+        registry.register(
+            "webhook_configured",
+            "1 if the webhook configuration exists, 0 if it does not or must not be read",
+            self.webhook_configured.clone(),
         );
     }
 
@@ -241,6 +252,11 @@ impl Metrics {
     /// Notes whether certificate, Secret and `caBundle` were last found, or put, in order.
     pub fn set_certificate_in_order(&self, in_order: bool) {
         self.certificate_in_order.set(i64::from(in_order));
+    }
+
+    /// Notes whether there is a webhook configuration, without which nobody asks.
+    pub fn set_webhook_configured(&self, configured: bool) {
+        self.webhook_configured.set(i64::from(configured));
     }
 
     /// The metrics as OpenMetrics text.
@@ -325,6 +341,7 @@ mod tests {
         let text = metrics.to_text();
         for line in [
             "platform_gate_certificate_in_order 1",
+            "platform_gate_webhook_configured 0",
             "platform_gate_config_reload_success 1",
             r#"platform_gate_namespaces{enforcement_action="warn"} 2"#,
             r#"platform_gate_namespaces{enforcement_action="off"} 0"#,

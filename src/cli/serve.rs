@@ -186,7 +186,7 @@ async fn on_cluster(
     gate.read_pull_secrets(settings.pull_secrets);
     let gate = Arc::new(gate);
     shared.metrics.read_node_age_from(move || freshness.age());
-    keep_certificate(client.clone(), kept, shared);
+    keep_certificate(client.clone(), kept, shared)?;
     watch_nodes(client.clone(), &gate, shared, networks);
     watch_namespaces(client.clone(), namespaces, shared);
     watch_runtime_classes(client.clone(), &gate);
@@ -240,7 +240,12 @@ fn certificate_settings(
     })
 }
 
-fn keep_certificate(client: kube::Client, settings: certificate::Settings, shared: &Shared) {
+/// Until the process is told to stop: while it drains, another replica keeps it.
+fn keep_certificate(
+    client: kube::Client,
+    settings: certificate::Settings,
+    shared: &Shared,
+) -> anyhow::Result<()> {
     let (shared, metrics) = (shared.clone(), Arc::clone(&shared.metrics));
     shared.readiness.lost("certificate");
     let present = move |pair: &Pair| -> Result<(), CertificateError> {
@@ -249,12 +254,19 @@ fn keep_certificate(client: kube::Client, settings: certificate::Settings, share
         shared.readiness.met("certificate");
         Ok(())
     };
-    let in_order = move |fine| metrics.set_certificate_in_order(fine);
+    let tell = move |state: certificate::State| {
+        metrics.set_certificate_in_order(state.in_order);
+        metrics.set_webhook_configured(state.configured);
+    };
+    let stop = stop_signal()?;
     tokio::spawn(async move {
-        certificate::Keeper::new(&client, settings)
-            .run(present, in_order)
-            .await
+        let keeper = certificate::Keeper::new(&client, settings);
+        tokio::select! {
+            () = keeper.run(present, tell) => {}
+            () = stop => {}
+        }
     });
+    Ok(())
 }
 
 /// Keeps the inventory, and the networks that look-ups must not reach.

@@ -8,6 +8,7 @@
 mod bundle;
 mod plan;
 mod secret;
+mod settings;
 
 use std::fmt::Debug;
 use std::pin::pin;
@@ -31,6 +32,8 @@ use super::WATCH_SECONDS;
 use super::lease::Lease;
 use crate::certificate::{CertificateError, Issued, Pair, check_serves, split};
 
+pub use settings::{KeepError, Mode, Settings};
+
 /// The name under which fields are owned.
 pub const FIELD_MANAGER: &str = "platform-gate";
 /// By the wall clock: machines sleep, and clocks are set.
@@ -43,89 +46,6 @@ const MISSING_FOR: Duration = Duration::from_secs(4);
 /// Replicas that start at once lose this race at most once each.
 const MAX_ATTEMPTS: usize = 8;
 
-/// Where the certificate is kept and whom it is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Namespace of the Secret and of the Service.
-    pub namespace: String,
-    /// The Secret: made by the chart and filled here, or provided by others.
-    pub secret: String,
-    /// The Service through which the API server calls.
-    pub service: String,
-    /// The webhook configuration whose `caBundle` is kept.
-    pub webhook_configuration: String,
-    /// The mutating one, where pods are pinned.
-    pub mutating_webhook_configuration: Option<String>,
-    /// Who makes the certificate.
-    pub mode: Mode,
-    /// The Lease that the one writer holds.
-    pub lease: String,
-    /// The name under which this replica holds it.
-    pub identity: String,
-}
-
-/// Who makes the certificate and publishes its CA.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mode {
-    /// We do both.
-    SelfManaged {
-        /// How long a new CA is trusted before it is used, and the old one after.
-        overlap: Duration,
-    },
-    /// Others make it, we publish the CA: this bundle, or the `ca.crt` of the Secret.
-    Provided {
-        /// PEM; `None` takes the Secret's.
-        ca_bundle: Option<String>,
-    },
-    /// cert-manager does both.
-    CertManager,
-}
-
-impl Settings {
-    /// The names under which the Service is called; the API server uses the first.
-    #[must_use]
-    pub fn names(&self) -> Vec<String> {
-        let (service, namespace) = (&self.service, &self.namespace);
-        vec![
-            format!("{service}.{namespace}.svc"),
-            format!("{service}.{namespace}.svc.cluster.local"),
-            format!("{service}.{namespace}"),
-            service.clone(),
-        ]
-    }
-}
-
-/// Why a pass did not come to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum KeepError {
-    /// The Secret has gone, or was never made.
-    #[error("Secret {0} does not exist: {1}")]
-    NoSecret(String, &'static str),
-    /// The Secret lacks what it must have.
-    #[error("Secret {0} has no {1}")]
-    Incomplete(String, &'static str),
-    /// What is stored does not serve, and this replica is not the one to write.
-    #[error("Secret {0} holds no certificate that serves: waiting for the replica that writes it")]
-    Waiting(String),
-    /// Others kept writing the Secret.
-    #[error("Secret {0} was changed by others {MAX_ATTEMPTS} times in a row: see who writes it")]
-    Contended(String),
-    /// The API server refused, or did not answer.
-    #[error("{doing}: {source}")]
-    Api {
-        /// What was being done.
-        doing: &'static str,
-        /// What was answered.
-        source: kube::Error,
-    },
-    /// The API server did not answer in time.
-    #[error("the API server took too long")]
-    Slow,
-    /// Certificates could not be issued, or what is stored was refused.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-}
-
 /// What a replica has come to, pass by pass.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -135,6 +55,16 @@ pub struct Progress {
     /// The bundle that the API server has been told to trust, and since when.
     published: Option<(String, Instant)>,
     missing_since: Option<Instant>,
+    configured: bool,
+}
+
+/// What a pass came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// Whether it came to its end.
+    pub in_order: bool,
+    /// Whether there is a webhook configuration; `false` too where it is not ours to read.
+    pub configured: bool,
 }
 
 /// Keeps one certificate.
@@ -159,12 +89,12 @@ impl Keeper {
         }
     }
 
-    /// Keeps the certificate for ever; `present` is handed each new pair, and may refuse it, and `in_order` is told
-    /// after each pass whether it came to its end.
+    /// Keeps the certificate for ever; `present` is handed each new pair, and may refuse it, and `tell` is told after
+    /// each pass what it came to.
     pub async fn run(
         self,
         mut present: impl FnMut(&Pair) -> Result<(), CertificateError>,
-        in_order: impl Fn(bool),
+        tell: impl Fn(State),
     ) {
         let mut leads = self.lead();
         let mut changes = pin!(self.changes());
@@ -176,7 +106,10 @@ impl Keeper {
             let outcome = timeout(PASS_LIMIT, pass).await;
             let problem = outcome.unwrap_or(Err(KeepError::Slow)).err();
             let problem = problem.map_or_else(String::new, |e| e.to_string());
-            in_order(problem.is_empty());
+            tell(State {
+                in_order: problem.is_empty(),
+                configured: progress.configured,
+            });
             if problem != last_problem && !problem.is_empty() {
                 tracing::warn!(problem, "the certificate is not in order, trying again");
             }
@@ -228,11 +161,12 @@ impl Keeper {
             tracing::info!(secret, "presenting a new certificate");
             progress.presented = Some(leaf);
         }
-        let Some(ca) = ca.filter(|_| writes) else {
+        let Some(ca) = ca else { return Ok(()) };
+        progress.configured = self.publish(&ca, writes).await?;
+        if !writes {
             progress.published = None;
             return Ok(());
-        };
-        self.publish(&ca).await?;
+        }
         let published = progress.published.take();
         let same = published.filter(|(bundle, _)| *bundle == ca);
         progress.published = same.or_else(|| Some((ca, Instant::now())));
@@ -251,7 +185,7 @@ impl Keeper {
                 let issued = if writes {
                     self.settle(progress, now).await?
                 } else {
-                    self.follow(now).await?
+                    self.follow(progress, now).await?
                 };
                 progress.held = Some(issued.clone());
                 Ok((issued.leaf, Some(issued.ca.certificate)))
@@ -280,8 +214,14 @@ impl Keeper {
     }
 
     /// What another replica wrote, if it serves.
-    async fn follow(&self, now: SystemTime) -> Result<Issued, KeepError> {
-        let stored = self.read().await?.and_then(|secret| secret::parse(&secret));
+    async fn follow(&self, progress: &mut Progress, now: SystemTime) -> Result<Issued, KeepError> {
+        let secret = self.read().await?;
+        match &secret {
+            Some(_) => progress.missing_since = None,
+            // In case this replica has to bring it back soon.
+            None => _ = progress.missing_since.get_or_insert_with(Instant::now),
+        }
+        let stored = secret.and_then(|secret| secret::parse(&secret));
         let names = self.settings.names();
         stored
             .filter(|it| check_serves(&it.leaf, &it.ca.certificate, &names, now).is_ok())
@@ -360,7 +300,8 @@ impl Keeper {
     async fn bring_back(&self, progress: &mut Progress) -> Result<(), KeepError> {
         let (namespace, name) = (&self.settings.namespace, &self.settings.secret);
         let since = *progress.missing_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < MISSING_FOR {
+        let is_recent = since.elapsed() < MISSING_FOR;
+        if is_recent || !self.is_configured().await? {
             return Err(KeepError::NoSecret(
                 format!("{namespace}/{name}"),
                 "unless the release is being removed, it is made anew in some seconds",
@@ -374,16 +315,26 @@ impl Keeper {
         Ok(())
     }
 
-    /// Sees to it that the API server trusts `ca`, if there are webhook configurations at all.
+    async fn is_configured(&self) -> Result<bool, KeepError> {
+        let name = &self.settings.webhook_configuration;
+        let found = self.validating.get_opt(name).await;
+        let found = found.map_err(|e| api("reading the webhook configuration", e))?;
+        Ok(found.is_some())
+    }
+
+    /// Sees to it that the API server trusts `ca`, if there are webhook configurations at all and this replica is the
+    /// one to write. Whether there is the validating one.
     ///
     /// # Errors
     /// When a configuration cannot be read or written.
-    pub async fn publish(&self, ca: &str) -> Result<(), KeepError> {
-        publish(&self.validating, &self.settings.webhook_configuration, ca).await?;
-        match &self.settings.mutating_webhook_configuration {
-            Some(name) => publish(&self.mutating, name, ca).await,
-            None => Ok(()),
+    pub async fn publish(&self, ca: &str, writes: bool) -> Result<bool, KeepError> {
+        let settings = &self.settings;
+        let name = &settings.webhook_configuration;
+        let exists = publish(&self.validating, name, ca, writes).await?;
+        if let Some(name) = &settings.mutating_webhook_configuration {
+            publish(&self.mutating, name, ca, writes).await?;
         }
+        Ok(exists)
     }
 
     /// An item for each change of the Secret or of a webhook configuration, and for each failure to watch them.
@@ -407,23 +358,29 @@ impl Keeper {
     }
 }
 
-async fn publish<K>(configurations: &Api<K>, name: &str, ca: &str) -> Result<(), KeepError>
+/// Repairs one configuration, if `writes`; whether it exists.
+async fn publish<K>(
+    configurations: &Api<K>,
+    name: &str,
+    ca: &str,
+    writes: bool,
+) -> Result<bool, KeepError>
 where
     K: Configuration + Clone + DeserializeOwned + Debug,
 {
-    let configuration = configurations.get_opt(name).await;
-    let configuration = configuration.map_err(|e| api("reading the webhook configuration", e))?;
-    let Some(patch) = configuration.and_then(|found| bundle::repair(&found, ca)) else {
-        return Ok(());
+    let found = configurations.get_opt(name).await;
+    let found = found.map_err(|e| api("reading the webhook configuration", e))?;
+    let Some(found) = found else { return Ok(false) };
+    let Some(patch) = bundle::repair(&found, ca).filter(|_| writes) else {
+        return Ok(true);
     };
     // By force: whoever emptied the field took it over with that.
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    let patched = configurations
-        .patch(name, &params, &Patch::Apply(patch))
-        .await;
+    let patch = Patch::Apply(patch);
+    let patched = configurations.patch(name, &params, &patch).await;
     patched.map_err(|e| api("writing caBundle", e))?;
     tracing::info!(configuration = name, "caBundle is up to date");
-    Ok(())
+    Ok(true)
 }
 
 /// An item for each change of one object.

@@ -42,13 +42,17 @@ impl Lease {
         }
     }
 
-    /// Tries to get and keep the Lease, and tells whether it is held, until nobody listens any more.
+    /// Tries to get and keep the Lease, and tells whether it is held, until nobody listens any more; then gives it up,
+    /// so that another replica need not wait for it to run out.
     pub async fn keep(mut self, held: watch::Sender<bool>) {
         let mut until = Instant::now();
         let mut tries = interval(RETRY);
         tries.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while !held.is_closed() {
-            let began = tries.tick().await;
+        loop {
+            let began = tokio::select! {
+                began = tries.tick() => began,
+                () = held.closed() => break,
+            };
             match timeout(RETRY, self.try_hold()).await {
                 Ok(Ok(true)) => until = began + DURATION,
                 Ok(Ok(false)) => until = began,
@@ -69,6 +73,23 @@ impl Lease {
                 );
             }
         }
+        let released = timeout(RETRY, self.release()).await;
+        if !matches!(released, Ok(Ok(()))) {
+            tracing::debug!(lease = self.name, "the Lease was not given up: it runs out");
+        }
+    }
+
+    async fn release(&self) -> Result<(), kube::Error> {
+        let found = self.api.get_opt(&self.name).await?;
+        let Some(ours) = found.filter(|it| holder(it) == Some(self.identity.as_str())) else {
+            return Ok(());
+        };
+        let patch = Patch::Merge(json!({
+            "metadata": {"resourceVersion": ours.metadata.resource_version},
+            "spec": {"holderIdentity": ""},
+        }));
+        let params = PatchParams::apply(FIELD_MANAGER);
+        self.api.patch(&self.name, &params, &patch).await.map(drop)
     }
 
     /// Takes the Lease if it is free, or renews it if it is ours. Whether it is ours now.

@@ -11,6 +11,7 @@ mod cluster;
 mod images;
 mod isolation;
 mod kubectl;
+mod load;
 mod pod;
 mod process;
 mod progress;

@@ -2,6 +2,7 @@
 
 mod install;
 mod nodes;
+mod operate;
 mod outcomes;
 mod placement;
 mod policy;
@@ -99,7 +100,30 @@ const ALL: &[(&str, Run)] = &[
         "helm_upgrade_changes_settings_without_a_restart",
         policy::helm_upgrade_changes_settings_without_a_restart,
     ),
+    (
+        "nothing_fails_while_pods_are_replaced",
+        operate::nothing_fails_while_pods_are_replaced,
+    ),
+    (
+        "nothing_fails_while_certificates_change",
+        operate::nothing_fails_while_certificates_change,
+    ),
+    (
+        "nothing_fails_during_upgrade_and_rollback",
+        operate::nothing_fails_during_upgrade_and_rollback,
+    ),
+    ("helm_test_passes", operate::helm_test_passes),
     ("no_call_failed", install::no_call_failed),
+    // From here on calls fail, as they must.
+    ("damage_is_repaired", operate::damage_is_repaired),
+    (
+        "five_replicas_at_once_make_one_ca",
+        operate::five_replicas_at_once_make_one_ca,
+    ),
+    (
+        "helm_test_fails_with_a_broken_ca",
+        operate::helm_test_fails_with_a_broken_ca,
+    ),
     (
         "helm_uninstall_leaves_nothing_behind",
         install::helm_uninstall_leaves_nothing_behind,

@@ -12,6 +12,7 @@ mod differential;
 mod docs;
 mod gate;
 mod load;
+mod observability;
 mod platform_vectors;
 mod registry;
 mod reload;

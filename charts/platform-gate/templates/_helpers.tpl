@@ -175,3 +175,10 @@ preferredDuringSchedulingIgnoredDuringExecution:
 {{- $selector := deepCopy (default (dict) .Values.webhook.namespaceSelector) -}}
 {{- set $selector "matchExpressions" (prepend (default (list) $selector.matchExpressions) $notExcluded) | toYaml -}}
 {{- end -}}
+
+{{/* Annotations of what exists only while `helm test` runs; takes the weight. */}}
+{{- define "platform-gate.testHook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}

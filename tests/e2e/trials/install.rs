@@ -11,27 +11,19 @@ use crate::pod::Pod;
 use crate::process::output;
 use crate::wait::until;
 
-const RELEASE: &str = "platform-gate";
+pub(super) const RELEASE: &str = "platform-gate";
 /// The release's namespace.
 pub(crate) const NAMESPACE: &str = "platform-gate";
+const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/platform-gate");
+const WAIT: [&str; 3] = ["--wait", "--timeout", "120s"];
 const MINUTE: Duration = Duration::from_secs(60);
 
 pub(crate) fn helm_installs_it(cluster: &Cluster) -> Result<()> {
     push_image(cluster)?;
-    let values = values(cluster)?.to_string();
-    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/platform-gate");
-    let install = [
-        "install",
-        RELEASE,
-        chart,
-        "--namespace",
-        NAMESPACE,
-        "--create-namespace",
-    ];
-    let mut helm = cluster.command("helm");
-    helm.args(install).args(["--wait", "--timeout", "120s"]);
-    helm.args(["--values", &write_values(&values)?]);
-    output(&mut helm).map_err(|error| error.context(state_of_pods(cluster)))?;
+    let values = write_values(&values(cluster)?.to_string())?;
+    let install = ["install", RELEASE, CHART, "--namespace", NAMESPACE];
+    let rest = ["--create-namespace", "--values", &values];
+    helm(cluster, &[&install[..], &rest, &WAIT].concat())?;
     let pods = cluster.kubectl.get(&["pods", "-n", NAMESPACE])?;
     let pods = pods["items"].as_array().context("no pods")?;
     ensure!(pods.len() == 2, "{} pods run", pods.len());
@@ -51,12 +43,19 @@ pub(crate) fn upgrade(cluster: &Cluster, settings: &Value, others: &Value) -> Re
     for (key, value) in others.as_object().into_iter().flatten() {
         values[key] = value.clone();
     }
-    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/platform-gate");
+    let values = write_values(&values.to_string())?;
+    let upgrade = ["upgrade", RELEASE, CHART, "--namespace", NAMESPACE];
+    helm(
+        cluster,
+        &[&upgrade[..], &["--values", &values], &WAIT].concat(),
+    )
+    .map(drop)
+}
+
+/// Runs Helm; the state of the pods is in the error.
+pub(super) fn helm(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
     let mut helm = cluster.command("helm");
-    helm.args(["upgrade", RELEASE, chart, "--namespace", NAMESPACE]);
-    helm.args(["--wait", "--timeout", "120s"]);
-    helm.args(["--values", &write_values(&values.to_string())?]);
-    output(&mut helm).map(drop)
+    output(helm.args(arguments)).map_err(|error| error.context(state_of_pods(cluster)))
 }
 
 /// The pods are ready; the API server's own view of the Service may be some moments behind.
@@ -88,6 +87,8 @@ fn values(cluster: &Cluster) -> Result<Value> {
     let ca = fs::read_to_string(cluster.registry.ca()).context("the registry's CA")?;
     Ok(json!({
         "image": {"registry": cluster.registry.host()},
+        // As short as may be, for the trial that changes the CA.
+        "certificate": {"overlapSeconds": 5},
         "registryCA": {"bundles": {"registry.pem": ca}},
         "settings": {
             "registries": {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use platform_gate::certificate::{Issued, Pair, check_serves, issue};
-use platform_gate::cluster::certificate::{KeepError, Keeper, Mode, Progress, Settings};
+use platform_gate::cluster::certificate::{KeepError, Keeper, Mode, Progress, Settings, State};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -131,8 +131,8 @@ async fn a_secret_that_has_just_gone_is_not_made_anew_at_once() {
 async fn ca_bundle_is_applied_to_every_webhook_and_nothing_else_is() {
     let fake = Fake::start().await;
     fake.put(CONFIGURATION, configuration());
-    keeper(&fake).publish("the CA").await.unwrap();
-    keeper(&fake).publish("the CA").await.unwrap();
+    publish(&fake, "the CA").await;
+    publish(&fake, "the CA").await;
     let writes = fake.writes();
     assert_eq!(writes.len(), 1);
     assert_eq!(writes[0].path, CONFIGURATION);
@@ -156,11 +156,21 @@ async fn ca_bundle_is_applied_to_every_webhook_and_nothing_else_is() {
     assert_eq!(writes[0].body, want);
 }
 
+/// And says so, since nobody is asked any more.
 #[tokio::test]
 async fn a_deleted_configuration_stays_deleted() {
     let fake = Fake::start().await;
-    keeper(&fake).publish("the CA").await.unwrap();
-    assert!(fake.writes().is_empty());
+    fake.put(SECRET, empty_secret());
+    fake.put(CONFIGURATION, configuration());
+    let (told, mut states) = mpsc::unbounded_channel();
+    let run = keeper(&fake).run(|_| Ok(()), move |state: State| told.send(state).unwrap());
+    let keeping = tokio::spawn(run);
+    while !states.recv().await.unwrap().configured {}
+    until(|| watches(&fake) == 2).await;
+    fake.delete(CONFIGURATION);
+    while states.recv().await.unwrap().configured {}
+    assert!(!fake.has(CONFIGURATION));
+    keeping.abort();
 }
 
 #[tokio::test]
@@ -323,6 +333,10 @@ async fn with_cert_manager_nothing_is_written_at_all() {
     assert_eq!(presented.recv().await.unwrap(), two.leaf);
     assert!(fake.writes().is_empty());
     keeping.abort();
+}
+
+async fn publish(fake: &Fake, ca: &str) {
+    assert!(keeper(fake).publish(ca, true).await.unwrap());
 }
 
 fn issued() -> Issued {
