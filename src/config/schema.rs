@@ -29,6 +29,7 @@ fn expected() -> Value {
         "properties": {
             "mode": {"enum": ["self-managed", "provided", "cert-manager"]},
             "secretName": text, "serviceName": text, "webhookConfigurationName": text, "leaseName": text,
+            "mutatingWebhookConfigurationName": text,
             "overlapSeconds": {"type": "integer", "minimum": 0},
             "caBundle": {"type": "string"},
         },

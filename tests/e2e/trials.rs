@@ -4,6 +4,7 @@ mod install;
 mod nodes;
 mod operate;
 mod outcomes;
+mod pin;
 mod placement;
 mod policy;
 mod verdicts;
@@ -113,6 +114,10 @@ const ALL: &[(&str, Run)] = &[
         operate::nothing_fails_during_upgrade_and_rollback,
     ),
     ("helm_test_passes", operate::helm_test_passes),
+    (
+        "pinned_pods_land_where_they_run",
+        pin::pinned_pods_land_where_they_run,
+    ),
     ("no_call_failed", install::no_call_failed),
     // From here on calls fail, as they must.
     ("damage_is_repaired", operate::damage_is_repaired),

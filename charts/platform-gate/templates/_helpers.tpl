@@ -82,6 +82,9 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
       "leaseName" (include "platform-gate.leaseName" .)
       "serviceName" (include "platform-gate.fullname" .)
       "webhookConfigurationName" (include "platform-gate.fullname" .) -}}
+{{- if .Values.pin.enabled -}}
+{{- $_ := set $certificate "mutatingWebhookConfigurationName" (include "platform-gate.fullname" .) -}}
+{{- end -}}
 {{- if eq .Values.certificate.mode "self-managed" -}}
 {{- $_ := set $certificate "overlapSeconds" (int .Values.certificate.overlapSeconds) -}}
 {{- end -}}
@@ -181,4 +184,10 @@ preferredDuringSchedulingIgnoredDuringExecution:
 helm.sh/hook: test
 helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
+
+{{- define "platform-gate.pinNamespaceSelector" -}}
+{{- $selector := include "platform-gate.namespaceSelector" . | fromYaml -}}
+{{- $asked := dict "key" "platform-gate.io/pin" "operator" "In" "values" (list "enabled") -}}
+{{- set $selector "matchExpressions" (prepend $selector.matchExpressions $asked) | toYaml -}}
 {{- end -}}
