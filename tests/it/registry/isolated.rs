@@ -143,7 +143,7 @@ async fn all_cases() {
     }
     let took = began.elapsed();
     assert!(
-        took >= CONNECT_TIMEOUT && took < 2 * CONNECT_TIMEOUT,
+        took >= CONNECT_TIMEOUT && took < 10 * CONNECT_TIMEOUT,
         "{took:?}"
     );
 
