@@ -15,8 +15,9 @@ use clap::{Args as ClapArgs, ValueEnum};
 use futures::StreamExt;
 use tokio::time::Instant;
 
+use super::nodes::{self, ClusterArgs};
 use super::registry_args::RegistryArgs;
-use super::{Exit, logging, logins, nodes, wants_colours};
+use super::{Exit, logging, logins, wants_colours};
 use crate::config::Settings;
 use crate::domain::policy::Action;
 use crate::domain::workload::WorkloadKind;
@@ -50,10 +51,8 @@ pub(super) struct Args {
     /// Files, folders with *.yaml, *.yml and *.json below them, or - for stdin
     #[arg(short, long = "filename", required = true, num_args = 1.., value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Take the nodes from this file instead of the kubeconfig's cluster: what `kubectl get nodes -o yaml` or `-o
-    /// json` prints
-    #[arg(long, value_name = "FILE")]
-    nodes: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Settings file (YAML), the webhook's own
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -81,7 +80,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     logging::start(nodes::LOG_FILTER);
     let settings = Settings::load_or_default(args.config.as_deref())?;
     let registry = Registry::new(args.registries.settings(&settings, EgressPolicy::Cli)?)?;
-    let cluster = nodes::load(args.nodes.as_deref()).await?;
+    let cluster = args.cluster.load().await?;
     let gate = Gate::new(settings.rules, registry, None);
     gate.update(|inventory| {
         if let Some(now) = cluster.now {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args as ClapArgs, ValueEnum};
@@ -25,16 +25,26 @@ use crate::gate::unix_now;
   platform-gate nodes --config settings.yaml
   kubectl get nodes -o yaml > nodes.yaml && platform-gate nodes --nodes nodes.yaml -o json")]
 pub(super) struct Args {
-    /// Take the nodes from this file instead of the kubeconfig's cluster: what `kubectl get nodes -o yaml` or `-o
-    /// json` prints
-    #[arg(long, value_name = "FILE")]
-    nodes: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Settings file (YAML), the webhook's own, for declared pools and what it says of nodes
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Output format
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
+}
+
+/// Where the nodes come from.
+#[derive(Debug, ClapArgs)]
+pub(super) struct ClusterArgs {
+    /// Take the nodes from this file instead of the kubeconfig's cluster: what `kubectl get nodes -o yaml` or `-o
+    /// json` prints
+    #[arg(long, value_name = "FILE")]
+    nodes: Option<PathBuf>,
+    /// The context of the kubeconfig to use instead of the current one
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -76,7 +86,7 @@ pub(super) const LOG_FILTER: &str = "warn,kube_client=off";
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     logging::start(LOG_FILTER);
     let settings = Settings::load_or_default(args.config.as_deref())?;
-    let cluster = load(args.nodes.as_deref()).await?;
+    let cluster = args.cluster.load().await?;
     let groups = group(&cluster.nodes, &settings.rules.nodes);
     let mut stdout = std::io::stdout().lock();
     match args.output {
@@ -89,43 +99,47 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::Fine)
 }
 
-/// The nodes of a file, or of the kubeconfig's cluster.
-pub(super) async fn load(file: Option<&Path>) -> anyhow::Result<Cluster> {
-    let client = match file {
-        Some(_) => None,
-        None => Some(connect().await?),
-    };
-    load_with(file, client.as_ref()).await
-}
+impl ClusterArgs {
+    pub(super) fn has_file(&self) -> bool {
+        self.nodes.is_some()
+    }
 
-/// A client for the kubeconfig's cluster; nothing is asked yet.
-pub(super) async fn connect() -> anyhow::Result<kube::Client> {
-    let client = client::connect(&Freshness::default()).await;
-    // The message tells its causes itself.
-    client.map_err(|error| anyhow::anyhow!("{error}"))
-}
+    /// The nodes of a file, or of the kubeconfig's cluster.
+    pub(super) async fn load(&self) -> anyhow::Result<Cluster> {
+        let client = match self.has_file() {
+            true => None,
+            false => Some(self.connect().await?),
+        };
+        self.load_with(client.as_ref()).await
+    }
 
-/// As [`load`], by a client that is there already.
-pub(super) async fn load_with(
-    file: Option<&Path>,
-    client: Option<&kube::Client>,
-) -> anyhow::Result<Cluster> {
-    let (Some(client), None) = (client, file) else {
-        let path = file.context("there is neither a file of nodes nor a cluster")?;
-        return Ok(Cluster {
-            nodes: config::parse_nodes(path, &config::read(path)?)?,
-            runtime_classes: RuntimeClasses::new(),
-            now: None,
-        });
-    };
-    let told = |error| Unanswered::of("nodes", error);
-    let nodes = nodes::list_nodes(client.clone()).await.map_err(told)?;
-    let runtime_classes = runtime_classes::list_runtime_classes(client.clone()).await;
-    Ok(Cluster {
-        nodes,
-        runtime_classes: runtime_classes.map_err(told)?,
-        now: Some(unix_now()),
-    })
+    /// A client for the kubeconfig's cluster; nothing is asked yet.
+    pub(super) async fn connect(&self) -> anyhow::Result<kube::Client> {
+        let client = client::connect_to(self.context.as_deref(), &Freshness::default()).await;
+        // The message tells its causes itself.
+        client.map_err(|error| anyhow::anyhow!("{error}"))
+    }
+
+    /// As [`ClusterArgs::load`], by a client that is there already.
+    pub(super) async fn load_with(&self, client: Option<&kube::Client>) -> anyhow::Result<Cluster> {
+        let (Some(client), None) = (client, &self.nodes) else {
+            let path = self.nodes.as_deref();
+            let path = path.context("there is neither a file of nodes nor a cluster")?;
+            return Ok(Cluster {
+                nodes: config::parse_nodes(path, &config::read(path)?)?,
+                runtime_classes: RuntimeClasses::new(),
+                now: None,
+            });
+        };
+        let told = |error| Unanswered::of("nodes", error);
+        let nodes = nodes::list_nodes(client.clone()).await.map_err(told)?;
+        let runtime_classes = runtime_classes::list_runtime_classes(client.clone()).await;
+        Ok(Cluster {
+            nodes,
+            runtime_classes: runtime_classes.map_err(told)?,
+            now: Some(unix_now()),
+        })
+    }
 }
 
 /// Nodes of one platform and one set of taints.

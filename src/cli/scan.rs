@@ -15,7 +15,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 use self::images::{Images, Source};
 use self::what_if::WhatIf;
 use self::workloads::Workload;
-use super::nodes::{self, Cluster};
+use super::nodes::{self, Cluster, ClusterArgs};
 use super::registry_args::RegistryArgs;
 use super::{Exit, logging, logins, wants_colours};
 use crate::cluster::pull_secrets::PullSecrets;
@@ -53,10 +53,8 @@ pub(super) struct Args {
     /// Take pods and workloads from these files instead of the kubeconfig's cluster; - for stdin
     #[arg(short, long = "filename", num_args = 1.., value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Take the nodes from this file instead of the kubeconfig's cluster: what `kubectl get nodes -o yaml` or `-o
-    /// json` prints
-    #[arg(long, value_name = "FILE")]
-    nodes: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Settings file (YAML), the webhook's own
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -89,12 +87,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let mut registries = args.registries.settings(&settings, EgressPolicy::Cli)?;
     registries.tag_ttl = TAG_LIFETIME;
     let registry = Registry::new(registries)?;
-    let needs_cluster = args.nodes.is_none() || args.files.is_empty();
+    let needs_cluster = !args.cluster.has_file() || args.files.is_empty();
     let client = match needs_cluster {
-        true => Some(nodes::connect().await?),
+        true => Some(args.cluster.connect().await?),
         false => None,
     };
-    let mut cluster = nodes::load_with(args.nodes.as_deref(), client.as_ref()).await?;
+    let mut cluster = args.cluster.load_with(client.as_ref()).await?;
     let (found, has_mistakes) = match (&client, args.files.is_empty()) {
         (Some(client), true) => (source::from_cluster(client.clone()).await?, false),
         _ => source::from_files(&args.files, &mut cluster),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hyper::header::{HeaderValue, USER_AGENT};
 use kube::client::ClientBuilder;
+use kube::config::{KubeConfigOptions, KubeconfigError};
 use kube::{Client, Config};
 
 use super::traffic::{Freshness, MarkTraffic};
@@ -22,6 +23,9 @@ pub enum ConnectError {
          or give --nodes FILE to do without a cluster"
     )]
     NoCluster(#[from] kube::config::InferConfigError),
+    /// The kubeconfig does not have the context, or cannot be read.
+    #[error("the context {0:?} of the kubeconfig cannot be used: {1}")]
+    Context(String, #[source] KubeconfigError),
     /// The configuration does not make a client.
     #[error("the configuration of the cluster cannot be used: {0}")]
     Unusable(#[source] kube::Error),
@@ -34,6 +38,26 @@ pub enum ConnectError {
 /// When there is no cluster to talk to, or its certificates do not parse. Nothing is sent yet.
 pub async fn connect(freshness: &Freshness) -> Result<Client, ConnectError> {
     let config = Config::infer().await?;
+    client_for(config, freshness).map_err(ConnectError::Unusable)
+}
+
+/// As [`connect`], for a context of the kubeconfig instead of the current one.
+///
+/// # Errors
+/// As [`connect`], and when there is no such context.
+pub async fn connect_to(
+    context: Option<&str>,
+    freshness: &Freshness,
+) -> Result<Client, ConnectError> {
+    let Some(context) = context else {
+        return connect(freshness).await;
+    };
+    let options = KubeConfigOptions {
+        context: Some(context.to_owned()),
+        ..KubeConfigOptions::default()
+    };
+    let config = Config::from_kubeconfig(&options).await;
+    let config = config.map_err(|error| ConnectError::Context(context.to_owned(), error))?;
     client_for(config, freshness).map_err(ConnectError::Unusable)
 }
 

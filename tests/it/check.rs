@@ -304,6 +304,16 @@ async fn a_cluster_that_does_not_answer_is_said_so() {
             );
         }
     }
+    let kubeconfig = [("KUBECONFIG", desk.path("kubeconfig"))];
+    let told = desk
+        .run_with(&["nodes", "--context", "a"], "", &kubeconfig)
+        .await;
+    assert_eq!(told.code, 3, "{}", told.err);
+    let told = desk
+        .run_with(&["nodes", "--context", "b"], "", &kubeconfig)
+        .await;
+    assert_eq!(told.code, 2, "{}", told.err);
+    assert!(told.err.contains("the context \"b\""), "{}", told.err);
     let told = desk.run(&["nodes"], "").await;
     assert_eq!(told.code, 2, "{}", told.err);
     assert!(told.err.contains("KUBECONFIG"), "{}", told.err);

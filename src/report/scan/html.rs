@@ -202,9 +202,12 @@ fn write_row(out: &mut String, scan: &Scan, row: &Row) -> std::fmt::Result {
     writeln!(out, "</th>")?;
     let worse = match row.before.filter(|before| *before != row.verdict) {
         Some(before) if breaks => {
-            format!("<span class=\"breaks-too\">now: {}</span>", before.words())
+            format!(
+                "<span class=\"breaks-too\">today: {}</span>",
+                before.words()
+            )
         }
-        Some(before) => format!("<span class=\"meta\">now: {}</span>", before.words()),
+        Some(before) => format!("<span class=\"meta\">today: {}</span>", before.words()),
         None => String::new(),
     };
     writeln!(
