@@ -73,7 +73,9 @@ async fn check(desk: &Desk, case: Case) -> Option<String> {
     let told = desk.run(&words, "").await;
     let object = &told.json()["objects"][0];
     let denied = object["verdict"] == "deny";
-    let standing = &object["nodeGroups"][0];
+    // Platforms that the pod asks for and no node has come before the node.
+    let mut groups = object["nodeGroups"].as_array().unwrap().iter();
+    let standing = groups.rfind(|group| group["nodes"] == 1).unwrap();
     let fits = if case.candidate {
         denied && standing["verdict"] == "cannot-run" && told.code == 1
     } else {
