@@ -2,5 +2,6 @@
 
 mod certificate;
 mod fake;
+mod namespaces;
 mod nodes;
 mod pull_secrets;
