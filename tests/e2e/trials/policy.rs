@@ -111,12 +111,9 @@ fn switch(cluster: &Cluster, pod: &str) -> Result<()> {
             .accepts(pod)
             .is_ok_and(|warnings| !warnings.is_empty())
     })?;
-    // A rule of nodes: the nodes held are seen anew.
-    let emulates = json!({"nodeOverrides": [
-        {"matchLabels": {"kubernetes.io/hostname": REAL_NODE}, "emulates": ["arm64"]},
-    ]});
-    install::upgrade(cluster, &emulates, &Value::Null)?;
-    in_a_row("the node is said to emulate arm64", || {
+    let exempt = json!({"exemptImages": ["docker.io/test/arm64-only:*"]});
+    install::upgrade(cluster, &exempt, &Value::Null)?;
+    in_a_row("the image is exempt", || {
         kubectl
             .accepts(pod)
             .is_ok_and(|warnings| warnings.is_empty())
