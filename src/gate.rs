@@ -3,6 +3,7 @@
 //!
 //! Leaves out HTTP (`webhook`), where nodes come from (`cluster`, files) and how images are fetched (`registry`).
 
+mod answer;
 mod exemptions;
 mod known;
 mod pin;
@@ -68,6 +69,23 @@ struct Terms<'t> {
     label: Option<NamespaceAction>,
     caller: Caller<'t>,
     deadline: Instant,
+    /// Set once a registry is waited for.
+    asked: &'t AtomicBool,
+}
+
+impl Terms<'_> {
+    fn conclude<'a>(
+        self,
+        assessment: Assessment<'a>,
+        exemptions: Vec<Exemption>,
+        spared: Option<Softened>,
+    ) -> Judgement<'a> {
+        let by = (self.rules, self.label);
+        Judgement {
+            asked: self.asked.load(Ordering::Relaxed),
+            ..conclude(by, assessment, exemptions, spared)
+        }
+    }
 }
 
 /// What is known of a pod, what is done about it, and in which words.
@@ -81,6 +99,8 @@ pub struct Judgement<'a> {
     pub message: Message,
     /// The images left out, and what exempts them; and what the label of the namespace has softened.
     pub exemptions: Vec<Exemption>,
+    /// Whether a registry had to be asked: not all was kept from before.
+    pub asked: bool,
 }
 
 impl Gate {
@@ -169,16 +189,16 @@ impl Gate {
         deadline: Instant,
     ) -> Judgement<'a> {
         let rules = self.rules.load_full();
-        let label = self.label(caller.namespace, deadline).await;
         let terms = Terms {
             rules: &rules,
-            label,
+            label: self.label(caller.namespace, deadline).await,
             caller,
             deadline,
+            asked: &AtomicBool::default(),
         };
         let (assessment, exemptions) = self.assess(&pod.spec, &pod.spec, terms).await;
         let spared = self.spared(&rules, pod, &assessment);
-        conclude((terms.rules, terms.label), assessment, exemptions, spared)
+        terms.conclude(assessment, exemptions, spared)
     }
 
     /// A pod as the API server admits it, for what has not met it yet: with the scheduling rules of its RuntimeClass.
@@ -207,6 +227,7 @@ impl Gate {
             label,
             caller,
             deadline,
+            asked: &AtomicBool::default(),
         };
         self.judge_template_on(spec, kind, None, terms).await
     }
@@ -222,12 +243,7 @@ impl Gate {
         let admitted = self.admitted(spec);
         let (assessment, exemptions) = self.assess(spec, &admitted, terms).await;
         let spared = self.spared_template(spec, kind, &assessment);
-        conclude(
-            (terms.rules, terms.label),
-            assessment,
-            exemptions,
-            spared.or(otherwise),
-        )
+        terms.conclude(assessment, exemptions, spared.or(otherwise))
     }
 
     /// The ground of a decision, and what exempts images. `placed` says where the pod goes, which may be more than `spec` says.
@@ -327,7 +343,7 @@ impl Gate {
             return Err(Doubt::Lookup(LookupFailure::InvalidReference));
         };
         self.registry
-            .fetch_image(&reference, terms.caller, terms.deadline)
+            .fetch_image_noting(&reference, terms.caller, terms.deadline, terms.asked)
             .await
             .map_err(Doubt::Lookup)
     }
@@ -403,6 +419,7 @@ fn conclude<'a>(
         decision,
         message,
         exemptions,
+        asked: false,
     }
 }
 

@@ -3,7 +3,7 @@
 //! Names follow Prometheus: base units, `_total` for counters. No image and no namespace is ever a label.
 
 use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -26,8 +26,10 @@ type AgeOf = Box<dyn Fn() -> Option<Duration> + Send + Sync>;
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
-    duration: Histogram,
+    findings: Family<FindingLabels, Counter>,
+    duration: Family<DurationLabels, Histogram>,
     in_flight: Gauge,
+    shed: Counter,
     nodes: Family<NodeLabels, Gauge>,
     node_cache_age: Gauge64,
     node_age: OnceLock<AgeOf>,
@@ -51,6 +53,16 @@ pub struct RequestLabels {
     pub decision: &'static str,
     /// Code of what decided, or `none`.
     pub reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FindingLabels {
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DurationLabels {
+    cache: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -79,7 +91,9 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("platform_gate");
         let metrics = Self {
             requests: Family::default(),
-            duration: Histogram::new(DURATION_BUCKETS),
+            findings: Family::default(),
+            duration: Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS)),
+            shed: Counter::default(),
             in_flight: Gauge::default(),
             nodes: Family::default(),
             node_cache_age: Gauge64::default(),
@@ -110,14 +124,29 @@ impl Metrics {
         );
         registry.register(
             "admission_duration_seconds",
-            "Time from the whole request read to its answer",
+            "Time from the whole request read to its answer; cold where a registry had to be asked",
             self.duration.clone(),
+        );
+        registry.register(
+            "admission_findings",
+            "Causes and doubts in reviews that were not admitted in silence, each once a review",
+            self.findings.clone(),
+        );
+        registry.register(
+            "admission_shed",
+            "Reviews answered unchecked, since too many were being worked on",
+            self.shed.clone(),
         );
         registry.register(
             "admission_in_flight",
             "Reviews being worked on",
             self.in_flight.clone(),
         );
+        self.register_state(registry);
+    }
+
+    /// What is so at the moment.
+    fn register_state(&self, registry: &mut Registry) {
         registry.register(
             "nodes",
             "Nodes known, by operating system and architecture",
@@ -183,14 +212,29 @@ impl Metrics {
         self.requests.get_or_create(&labels).inc();
     }
 
+    /// Counts a cause or doubt of a review that was not admitted in silence.
+    pub fn found(&self, code: &'static str) {
+        self.findings.get_or_create(&FindingLabels { code }).inc();
+    }
+
+    /// Notes how long a review took, and whether a registry had to be asked.
+    pub fn answered(&self, took: Duration, asked: bool) {
+        let cache = if asked { "cold" } else { "warm" };
+        let labels = DurationLabels { cache };
+        let histogram = self.duration.get_or_create(&labels);
+        histogram.observe(took.as_secs_f64());
+    }
+
+    /// Counts a review that was answered unchecked under overload.
+    pub fn shed(&self) {
+        self.shed.inc();
+    }
+
     /// Notes that a review has begun; it ends, however it ends, when the guard is dropped.
     #[must_use]
-    pub fn review_started(&self) -> ReviewTimer<'_> {
+    pub fn review_started(&self) -> InFlight<'_> {
         self.in_flight.inc();
-        ReviewTimer {
-            metrics: self,
-            started: Instant::now(),
-        }
+        InFlight { metrics: self }
     }
 
     /// The registry, for others to add their own metrics to before it is shared.
@@ -271,19 +315,15 @@ impl Metrics {
     }
 }
 
-/// Measures one review from [`Metrics::review_started`] to its drop.
+/// Counts one review as in flight from [`Metrics::review_started`] to its drop.
 #[derive(Debug)]
-pub struct ReviewTimer<'a> {
+pub struct InFlight<'a> {
     metrics: &'a Metrics,
-    started: Instant,
 }
 
-impl Drop for ReviewTimer<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.metrics.in_flight.dec();
-        self.metrics
-            .duration
-            .observe(self.started.elapsed().as_secs_f64());
     }
 }
 
@@ -325,7 +365,10 @@ mod tests {
             decision: "deny",
             reason: "os-mismatch",
         });
-        drop(metrics.review_started());
+        metrics.answered(Duration::from_millis(3), true);
+        metrics.answered(Duration::from_millis(3), false);
+        metrics.found("no-match");
+        metrics.shed();
         metrics.set_nodes([
             ("linux", "amd64", 1),
             ("linux", "amd64", 1),
@@ -348,8 +391,10 @@ mod tests {
             r#"platform_gate_exemptions_total{kind="image"} 1"#,
             "platform_gate_config_last_reload_success_timestamp_seconds 9",
             r#"platform_gate_admission_requests_total{kind="pod",operation="create",decision="deny",reason="os-mismatch"} 1"#,
-            "platform_gate_admission_duration_seconds_count 1",
-            r#"platform_gate_admission_duration_seconds_bucket{le="10.0"} 1"#,
+            r#"platform_gate_admission_duration_seconds_count{cache="cold"} 1"#,
+            r#"platform_gate_admission_duration_seconds_bucket{le="10.0",cache="warm"} 1"#,
+            r#"platform_gate_admission_findings_total{code="no-match"} 1"#,
+            "platform_gate_admission_shed_total 1",
             "platform_gate_admission_in_flight 0",
             r#"platform_gate_nodes{os="linux",arch="amd64"} 2"#,
             r#"platform_gate_nodes{os="other",arch="other"} 1"#,

@@ -43,6 +43,7 @@ mod transport;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
@@ -139,6 +140,22 @@ impl Registry {
         caller: impl Into<Caller<'_>>,
         deadline: Instant,
     ) -> Result<Arc<Image>, LookupFailure> {
+        let asked = AtomicBool::default();
+        self.fetch_image_noting(reference, caller, deadline, &asked)
+            .await
+    }
+
+    /// The same, with `asked` set where it was not known before and a registry had to be asked.
+    ///
+    /// # Errors
+    /// As [`Self::fetch_image`].
+    pub async fn fetch_image_noting(
+        &self,
+        reference: &Reference,
+        caller: impl Into<Caller<'_>>,
+        deadline: Instant,
+        asked: &AtomicBool,
+    ) -> Result<Arc<Image>, LookupFailure> {
         let caller = caller.into();
         let lookups = self.lookups.load_full();
         let credentials = &lookups.credentials;
@@ -159,6 +176,7 @@ impl Registry {
             return Ok(image);
         }
         measures.cache(CacheResult::Miss);
+        asked.store(true, Ordering::Relaxed);
         let older = || kept.and_then(|kept| kept.outcome.ok());
         let flight = match lookups.join(&key, caller, deadline).await {
             Ok(flight) => flight,

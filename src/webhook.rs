@@ -43,6 +43,8 @@ pub struct Options {
     pub drain_grace: Duration,
     /// Connections held at once; one more is closed at once, since a late answer is worse than none.
     pub max_connections: usize,
+    /// Reviews worked on at once; the review function is told of one more that it is to answer at once.
+    pub max_in_flight: usize,
     /// The most time a review gets, however long the API server would wait.
     pub max_review: Duration,
 }
@@ -55,6 +57,7 @@ impl Default for Options {
             drain_delay: Duration::from_secs(10),
             drain_grace: Duration::from_secs(15),
             max_connections: 4096,
+            max_in_flight: 1024,
             max_review: Duration::from_secs(10),
         }
     }
@@ -147,7 +150,7 @@ impl Server {
         Fut: Future<Output = Result<Vec<u8>, ReviewError>> + Send + 'static,
     {
         let tls = tls::server_config(&shared.certificate)?;
-        let app = router(review, self.options.max_review, Arc::clone(&shared.metrics));
+        let app = router(review, &self.options, Arc::clone(&shared.metrics));
         let limit = self.options.max_connections;
         let webhook = Listener::start(self.https, Protocol::Tls(tls.into()), app, limit);
         let probes = health_router(shared.readiness.clone(), shared.metrics);

@@ -11,7 +11,8 @@ pub const MAX_WARNING_CHARS: usize = 256;
 /// More are noise next to the warnings of other webhooks.
 pub const MAX_WARNINGS: usize = 5;
 const MAX_CAUSES: usize = 64;
-const MAX_ANNOTATION_CHARS: usize = 256;
+/// What would have been a message has to fit.
+const MAX_ANNOTATION_CHARS: usize = MAX_MESSAGE_BYTES;
 
 /// What a review came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Answer {
 pub struct Cause {
     /// Path of the field, such as `spec.containers[0].image`.
     pub field: String,
+    /// The code of what is wrong with it.
+    pub reason: &'static str,
     /// What is wrong with it.
     pub message: String,
 }
@@ -153,7 +156,7 @@ mod tests {
             keys in proptest::collection::vec("[a-z/. ]{0,4}|.{0,80}", 0..9),
         ) {
             let annotations = keys.into_iter().map(|key| (key, message.clone())).collect();
-            let causes = vec![Cause { field: message.clone(), message: message.clone() }; 70];
+            let causes = vec![Cause { field: message.clone(), reason: "no-match", message: message.clone() }; 70];
             let answer = Answer { allowed: false, message, causes, warnings, audit_annotations: annotations, patch: None };
             let bounded = answer.clone().bounded();
 
@@ -181,6 +184,7 @@ mod tests {
             message: "no matching manifest\nfor windows/amd64".into(),
             causes: vec![Cause {
                 field: "spec.containers[0].image".into(),
+                reason: "no-match",
                 message: "no".into(),
             }],
             warnings: vec!["first".into(), "second".into()],

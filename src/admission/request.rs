@@ -144,6 +144,9 @@ pub enum ReviewError {
     /// A request that names no call.
     #[error("the request has no uid: the API server could not match the answer to its call")]
     NoUid,
+    /// A review that there was no time for, where nothing may be admitted unchecked.
+    #[error("too many reviews are being worked on: try again")]
+    Overloaded,
 }
 
 /// The envelope around a request.

@@ -96,6 +96,7 @@ impl Details<'_> {
 
 #[derive(serde::Serialize)]
 struct StatusCause<'a> {
+    reason: &'a str,
     field: &'a str,
     message: &'a str,
 }
@@ -103,6 +104,7 @@ struct StatusCause<'a> {
 impl<'a> From<&'a Cause> for StatusCause<'a> {
     fn from(cause: &'a Cause) -> Self {
         Self {
+            reason: cause.reason,
             field: &cause.field,
             message: &cause.message,
         }
@@ -167,6 +169,7 @@ mod tests {
             message: "no matching manifest".into(),
             causes: vec![Cause {
                 field: "spec.containers[0].image".into(),
+                reason: "no-match",
                 message: "is \"odd\"".into(),
             }],
             ..Answer::default()
@@ -176,7 +179,7 @@ mod tests {
             concat!(
                 r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"u-1","allowed":false,"#,
                 r#""status":{"code":403,"reason":"Forbidden","message":"no matching manifest","#,
-                r#""details":{"causes":[{"field":"spec.containers[0].image","message":"is \"odd\""}]}}}}"#
+                r#""details":{"causes":[{"reason":"no-match","field":"spec.containers[0].image","message":"is \"odd\""}]}}}}"#
             )
         );
     }

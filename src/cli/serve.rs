@@ -118,8 +118,11 @@ fn reviews(
     let (gate, metrics) = (Arc::clone(gate), Arc::clone(metrics));
     move |path, body, deadline| {
         let (gate, metrics) = (Arc::clone(&gate), Arc::clone(&metrics));
-        let deadline = deadline.for_lookups();
         Box::pin(async move {
+            if deadline.overloaded {
+                return gate.review_overloaded(&body, &metrics);
+            }
+            let deadline = deadline.for_lookups();
             match path {
                 ReviewPath::Validate => gate.review(&body, deadline, &metrics).await,
                 ReviewPath::Mutate => gate.review_to_pin(&body, deadline, &metrics).await,

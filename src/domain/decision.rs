@@ -3,6 +3,7 @@
 //!
 //! Leaves out wording: that is `message`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::image::Image;
@@ -196,6 +197,14 @@ impl<'a> Assessment<'a> {
         self.groups
             .iter()
             .filter(|verdict| verdict.group.candidates > 0)
+    }
+
+    /// The codes of all causes and doubts on candidate nodes, each once.
+    #[must_use]
+    pub fn finding_codes(&self) -> Vec<&'static str> {
+        let verdicts = self.candidates().flat_map(|group| &group.images);
+        let codes: BTreeSet<_> = verdicts.filter_map(|verdict| verdict.code()).collect();
+        codes.into_iter().collect()
     }
 
     /// How many nodes the scheduler may bind the pod to though their kubelets refuse its `spec.os`.

@@ -102,7 +102,7 @@ impl LookupFailure {
                 "cannot be judged: the registry's answer does not match its digest"
             }
             Self::Overloaded => "was not looked up: too many look-ups are under way",
-            Self::Internal => "was not looked up: platform-gate failed internally",
+            Self::Internal => "was not looked up: an internal error, see its log",
         }
     }
 }

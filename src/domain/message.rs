@@ -3,6 +3,7 @@
 //!
 //! Leaves out the decision itself (`decision`) and the bounds that the API sets on warnings (`admission`).
 
+mod denial;
 mod phrase;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use super::decision::{
 use super::node::NodePlatform;
 use super::pin::{Pin, pin};
 use super::placement::Exclusion;
+use super::policy::Action;
 use super::verdict::{Doubt, Verdict};
 
 /// What is said about a pod.
@@ -23,7 +25,18 @@ pub struct Message {
     /// Short sentences for the person who applies the pod, the most important first.
     pub warnings: Vec<String>,
     /// One cause per image that stands in the way: the field and what is wrong with it.
-    pub causes: Vec<(String, String)>,
+    pub causes: Vec<ImageCause>,
+}
+
+/// What is wrong with one image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageCause {
+    /// The field that names it, such as `spec.containers[0].image`.
+    pub field: String,
+    /// The code of the finding.
+    pub code: &'static str,
+    /// What is wrong with it.
+    pub text: String,
 }
 
 /// Puts a decision into words.
@@ -31,18 +44,20 @@ pub struct Message {
 pub fn describe(assessment: &Assessment<'_>, decision: &Decision) -> Message {
     let mut sentences = match &decision.outcome {
         Outcome::Runs => return Message::default(),
-        Outcome::Nowhere => nowhere(assessment),
+        Outcome::Nowhere => denial::describe_nowhere(assessment, decision.softened),
         Outcome::MayLandWrong(_) => may_land_wrong(assessment),
         Outcome::Unknown(_) => vec![unknown(assessment)],
         Outcome::NoCandidate => no_candidate(assessment),
         Outcome::NoNodes => vec![NO_NODES.to_owned()],
     };
-    sentences.extend(decision.softened.and_then(why_softened).map(str::to_owned));
+    sentences.extend(why_so(assessment, decision));
+    if decision.outcome == Outcome::Nowhere && decision.softened != Some(Softened::DaemonSet) {
+        sentences.extend(left_out(assessment));
+    }
     let mut text = sentences.join(" ");
     // Where some nodes run the pod, or may, the others are no news to the person who applies it.
     if !matches!(decision.outcome, Outcome::Nowhere | Outcome::NoCandidate) {
-        let stop = if text.ends_with('.') { " " } else { ". " };
-        text.extend(left_out(assessment).map(|sentence| format!("{stop}{sentence}")));
+        text.extend(left_out(assessment).map(|sentence| format!(" {sentence}")));
     }
     let more = unknown_images(assessment);
     sentences.extend(
@@ -53,6 +68,19 @@ pub fn describe(assessment: &Assessment<'_>, decision: &Decision) -> Message {
         text,
         warnings: sentences,
         causes: causes(assessment),
+    }
+}
+
+/// Why a pod that would be denied is admitted, or one that would be warned is denied.
+fn why_so(assessment: &Assessment<'_>, decision: &Decision) -> Option<String> {
+    let code = decision.outcome.code();
+    match (decision.softened, decision.action) {
+        (Some(Softened::DaemonSet), _) => Some(of_daemon_set(assessment)),
+        (Some(softened), _) => why_softened(softened).map(str::to_owned),
+        (None, Action::Deny) if decision.outcome != Outcome::Nowhere => Some(format!(
+            "It is rejected, as platform-gate's settings ask for [{code}]."
+        )),
+        _ => None,
     }
 }
 
@@ -73,38 +101,6 @@ pub fn explain_on(
             node,
         )),
     }
-}
-
-/// The denial: no candidate node can run the pod.
-fn nowhere(assessment: &Assessment<'_>) -> Vec<String> {
-    let culprit = (0..assessment.images.len()).find(|at| {
-        assessment
-            .candidates()
-            .all(|group| is_in_the_way(group, *at))
-    });
-    let (fact, other_cure) = match (culprit, largest(assessment)) {
-        (Some(at), Some(group)) => (
-            culprit_fact(assessment, at, group),
-            phrase::other_tag(group),
-        ),
-        _ => (
-            mixed_fact(assessment),
-            "split the pod, one platform each".to_owned(),
-        ),
-    };
-    let nodes = phrase::nodes(assessment.candidates());
-    let cures: Vec<String> = cure_by_selector(assessment)
-        .into_iter()
-        .chain([other_cure])
-        .collect();
-    vec![
-        fact,
-        format!("The pod can only land on {nodes}."),
-        format!("To fix it, {}.", cures.join(", or ")),
-    ]
-    .into_iter()
-    .chain(left_out(assessment))
-    .collect()
 }
 
 fn is_in_the_way(group: &GroupVerdict, image: usize) -> bool {
@@ -133,68 +129,14 @@ fn culprit_fact(assessment: &Assessment<'_>, at: usize, group: &GroupVerdict) ->
     )
 }
 
-/// Every image runs somewhere, but no node runs all of them: which nodes each image keeps away.
-fn mixed_fact(assessment: &Assessment<'_>) -> String {
-    let first_in_the_way =
-        |group: &GroupVerdict| (0..assessment.images.len()).find(|at| is_in_the_way(group, *at));
-    let sentence = |(at, resolved): (usize, &ResolvedImage<'_>)| {
-        let kept_away = assessment
-            .candidates()
-            .filter(|group| first_in_the_way(group) == Some(at));
-        let nodes: Vec<String> = kept_away
-            .map(|group| group.group.platform.describe())
-            .collect();
-        let (image, offers) = (phrase::image(resolved), phrase::offers(resolved));
-        (!nodes.is_empty()).then(|| {
-            format!(
-                "{} cannot run {image}, which offers {offers}",
-                nodes.join(", ")
-            )
-        })
-    };
-    let sentences: Vec<String> = assessment
-        .images
-        .iter()
-        .enumerate()
-        .filter_map(sentence)
-        .collect();
-    format!(
-        "no node can run all images of this pod: {}.",
-        sentences.join("; ")
-    )
-}
-
-/// Nodes of the cluster that do run the pod, as a selector to paste, and the taint in its way if there is one.
-fn cure_by_selector(assessment: &Assessment<'_>) -> Option<String> {
-    let (selector, nodes) = selector_for(assessment.groups.iter(), |group| group.group.nodes)?;
-    let reached = || {
-        assessment
-            .groups
-            .iter()
-            .filter(|group| selector.fits(&group.group.platform))
-    };
-    let taint = reached()
-        .flat_map(|group| &group.excluded)
-        .find_map(|(exclusion, _)| match exclusion {
-            Exclusion::Taint(taint) => Some(format!(", and tolerate its taint {taint}")),
-            _ => None,
-        });
-    let taint = taint
-        .filter(|_| reached().all(|group| group.group.candidates == 0))
-        .unwrap_or_default();
-    let plural = if nodes == 1 { "node" } else { "nodes" };
-    Some(format!(
-        "schedule it on the {nodes} {plural} that can run it ({selector}{taint})"
-    ))
-}
-
 /// The nodes left out, by the most frequent reason of each group.
 fn left_out(assessment: &Assessment<'_>) -> Option<String> {
     let mut reasons: Vec<(&Exclusion, Vec<String>)> = Vec::new();
-    let mut left_out = assessment
-        .groups
-        .iter()
-        .filter(|verdict| !verdict.excluded.is_empty());
+    let mut left_out = assessment.groups.iter().filter(|verdict| {
+        // Where a node is named, it says nothing that the others are not it.
+        let first = verdict.excluded.first();
+        first.is_some_and(|(exclusion, _)| *exclusion != Exclusion::NodeName)
+    });
     for verdict in left_out.by_ref().take(MAX_LEFT_OUT) {
         let nodes = phrase::count(
             verdict.group.nodes - verdict.group.candidates,
@@ -312,9 +254,10 @@ fn unknown(assessment: &Assessment<'_>) -> String {
 fn unknown_images(assessment: &Assessment<'_>) -> Vec<String> {
     let sentence = |resolved: &ResolvedImage<'_>| match resolved.answer {
         Err(Doubt::Lookup(failure)) => Some(format!(
-            "{} {}; platform-gate did not check it",
+            "{} {}; platform-gate did not check it [{}].",
             phrase::image(resolved),
-            failure.explain()
+            failure.explain(),
+            failure.code()
         )),
         _ => None,
     };
@@ -350,15 +293,12 @@ fn no_candidate(assessment: &Assessment<'_>) -> Vec<String> {
 
 const NO_CANDIDATE: &str =
     "no node satisfies this pod's nodeName, nodeSelector, affinity and tolerations now";
-const NO_NODES: &str = "platform-gate knows no nodes yet; it did not check this pod's images";
+const NO_NODES: &str = "platform-gate knows no nodes yet; it did not check this pod's images.";
 
 /// Why a pod that would be denied is admitted.
 fn why_softened(softened: Softened) -> Option<&'static str> {
     match softened {
-        Softened::EnforcementAction => None,
-        Softened::DaemonSet => Some(
-            "It is admitted all the same, since other pods of its DaemonSet can run; give the DaemonSet a nodeSelector.",
-        ),
+        Softened::EnforcementAction | Softened::DaemonSet => None,
         Softened::StaleNodes => {
             Some("It is admitted all the same, since platform-gate's list of nodes is out of date.")
         }
@@ -369,19 +309,36 @@ fn why_softened(softened: Softened) -> Option<&'static str> {
     }
 }
 
-fn causes(assessment: &Assessment<'_>) -> Vec<(String, String)> {
+fn of_daemon_set(assessment: &Assessment<'_>) -> String {
+    let selector = selector_for(assessment.groups.iter(), |group| group.group.nodes);
+    let selector = selector.map_or("a nodeSelector".to_owned(), |(pin, _)| pin.to_string());
+    format!(
+        "It is admitted all the same, since other pods of its DaemonSet can run; give the DaemonSet {selector}."
+    )
+}
+
+fn causes(assessment: &Assessment<'_>) -> Vec<ImageCause> {
     let cause = |(at, resolved): (usize, &ResolvedImage<'_>)| {
-        let group = assessment
-            .candidates()
-            .find(|group| is_in_the_way(group, at))?;
-        let offers = phrase::offers(resolved);
-        Some((
-            resolved.image.field(),
-            format!(
-                "{}: offers {offers}",
-                phrase::fact(&group.group.platform, group.images[at], resolved)
-            ),
-        ))
+        let on = |kind: &str| {
+            assessment
+                .candidates()
+                .find(|group| group.images[at].kind() == kind)
+        };
+        let group = on("cannot-run").or_else(|| on("unknown"))?;
+        let verdict = group.images[at];
+        Some(ImageCause {
+            field: resolved.image.field(),
+            code: verdict.code()?,
+            text: match verdict {
+                Verdict::Unknown(doubt) => doubt_on(resolved, doubt, group),
+                _ => format!(
+                    "{}: {} offers {}",
+                    phrase::fact(&group.group.platform, verdict, resolved),
+                    phrase::shorten(resolved.image.image),
+                    phrase::offers(resolved)
+                ),
+            },
+        })
     };
     assessment
         .images
@@ -392,10 +349,7 @@ fn causes(assessment: &Assessment<'_>) -> Vec<(String, String)> {
 }
 
 fn doubt_on(resolved: &ResolvedImage<'_>, doubt: Doubt, group: &GroupVerdict) -> String {
-    phrase::doubt(
-        &phrase::image(resolved),
-        resolved,
-        doubt,
-        &group.group.platform,
-    )
+    let image = phrase::image(resolved);
+    let words = phrase::doubt(&image, resolved, doubt, &group.group.platform);
+    format!("{words} [{}].", doubt.code())
 }

@@ -3,6 +3,8 @@
 //! Leaves out which requirements those are (`domain::pinning`) and how they are written (`admission`).
 
 use serde_json::value::RawValue;
+use std::sync::atomic::AtomicBool;
+
 use tokio::time::Instant;
 
 use crate::admission::{Answer, Operation, PinnedPod, ReviewError, parse_review, write_response};
@@ -15,7 +17,8 @@ use crate::domain::workload::WorkloadKind;
 use crate::metrics::Metrics;
 use crate::registry::Caller;
 
-use super::review::{PodRequest, labels};
+use super::answer::labels;
+use super::review::PodRequest;
 use super::{Gate, Terms};
 
 impl Gate {
@@ -72,6 +75,7 @@ impl Gate {
             label: None,
             caller,
             deadline,
+            asked: &AtomicBool::default(),
         };
         let (assessment, _) = self.assess(&pod.spec, &pod.spec, terms).await;
         let object = parse_review::<&RawValue>(body).ok()?.object?;

@@ -1,15 +1,15 @@
 //! Reviews of what makes pods: a Deployment is told at apply time what would otherwise stand in an event of its
 //! ReplicaSet. Nothing is denied here unless the settings say so.
 
+use std::sync::atomic::AtomicBool;
+
 use serde_json::Deserializer;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::review::{Reviewed, Subject, finish, labels};
+use super::answer::{Reviewed, Subject, finish};
 use super::{Gate, Terms};
-use crate::admission::{
-    AdmissionRequest, Answer, GroupVersionKind, Operation, ReviewError, parse_review,
-};
+use crate::admission::{AdmissionRequest, GroupVersionKind, Operation, ReviewError, parse_review};
 use crate::domain::decision::Softened;
 use crate::domain::policy::Action;
 use crate::domain::rules::Rules;
@@ -44,11 +44,7 @@ impl Gate {
                     .answer_workload(&rules, &request, &workload, deadline)
                     .await)
             }
-            _ => Ok((
-                Answer::allow(Vec::new()),
-                labels(kind, request.operation, "allow", "not-judged"),
-                Vec::new(),
-            )),
+            _ => Ok(Reviewed::not_judged(kind, request.operation)),
         }
     }
 
@@ -79,8 +75,7 @@ impl Gate {
         let namespace = request.namespace.as_deref().unwrap_or_default();
         let spec = &workload.pod.spec;
         if let Some(exemption) = self.exempt_namespace(namespace, deadline).await {
-            let labels = labels(workload.kind, request.operation, "allow", "exempt");
-            return (Answer::allow(Vec::new()), labels, vec![exemption]);
+            return Reviewed::exempt(workload.kind, request.operation, exemption);
         }
         let keychain = self.keychain(namespace, spec, deadline).await;
         let terms = Terms {
@@ -91,14 +86,15 @@ impl Gate {
                 namespace: Some(namespace),
             },
             deadline,
+            asked: &AtomicBool::default(),
         };
         let denied = rules.policy.workloads == Action::Deny;
         let spared = (!denied).then_some(Softened::Template);
         let mut judgement = self
             .judge_template_on(spec, workload.kind, spared, terms)
             .await;
-        for (field, _) in &mut judgement.message.causes {
-            *field = workload.kind.field(field);
+        for cause in &mut judgement.message.causes {
+            cause.field = workload.kind.field(&cause.field);
         }
         let subject = Subject {
             kind: workload.kind,

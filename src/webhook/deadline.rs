@@ -23,6 +23,8 @@ pub struct Deadline {
     pub at: Instant,
     /// The time does not suffice to ask a registry: only what is already known counts.
     pub cache_only: bool,
+    /// Too many reviews are being worked on: this one is to be answered at once, whatever the answer.
+    pub overloaded: bool,
 }
 
 impl Deadline {
@@ -34,6 +36,7 @@ impl Deadline {
         Self {
             at: arrived + work,
             cache_only: timeout < SHORTEST_FOR_LOOKUPS,
+            overloaded: false,
         }
     }
 

@@ -15,9 +15,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use futures::FutureExt;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Deadline;
+use super::{Deadline, Options};
 use crate::admission::{Answer, ReviewError, parse_uid, write_response};
 use crate::metrics::{Metrics, RequestLabels};
 
@@ -40,18 +41,21 @@ pub enum ReviewPath {
 struct Reviewer<F> {
     review: F,
     max_review: Duration,
+    /// One for each review that may be worked on at a time.
+    places: Semaphore,
     metrics: Arc<Metrics>,
 }
 
 /// The routes of the webhook. `review` turns the body of a review into the body of its answer.
-pub fn router<F, Fut>(review: F, max_review: Duration, metrics: Arc<Metrics>) -> Router
+pub fn router<F, Fut>(review: F, options: &Options, metrics: Arc<Metrics>) -> Router
 where
     F: Fn(ReviewPath, Bytes, Deadline) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Vec<u8>, ReviewError>> + Send + 'static,
 {
     let reviewer = Arc::new(Reviewer {
         review,
-        max_review,
+        max_review: options.max_review,
+        places: Semaphore::new(options.max_in_flight),
         metrics,
     });
     Router::new()
@@ -91,7 +95,10 @@ where
     match outcome {
         Ok(answer) => ([(header::CONTENT_TYPE, "application/json")], answer).into_response(),
         Err(refusal) => {
-            reviewer.count("error", refusal.reason());
+            // A review function that refuses under overload counts that itself.
+            if !matches!(refusal, Refusal::Overloaded) {
+                reviewer.count("error", refusal.reason());
+            }
             refusal.into_response()
         }
     }
@@ -106,13 +113,20 @@ where
         &self,
         path: ReviewPath,
         body: Bytes,
-        deadline: Deadline,
+        mut deadline: Deadline,
     ) -> Result<Vec<u8>, Refusal> {
-        let _timer = self.metrics.review_started();
+        let started = Instant::now();
+        let _in_flight = self.metrics.review_started();
+        let place = self.places.try_acquire();
+        if place.is_err() {
+            deadline.overloaded = true;
+            self.metrics.shed();
+        }
         // The call itself is inside the guarded future: it may panic before its first await.
         let review = async { (self.review)(path, body.clone(), deadline).await };
         let guarded = AssertUnwindSafe(review).catch_unwind();
         match timeout_at(deadline.at + GRACE, guarded).await {
+            Ok(Ok(Err(ReviewError::Overloaded))) => Err(Refusal::Overloaded),
             Ok(Ok(answered)) => answered.map_err(Refusal::NotAReview),
             Ok(Err(panic)) => {
                 tracing::error!(panic = panic_message(&*panic), "a review panicked");
@@ -120,6 +134,7 @@ where
             }
             Err(_late) => {
                 tracing::warn!("a review ran past its deadline");
+                self.metrics.answered(started.elapsed(), true);
                 self.unchecked(&body, "deadline", "no answer within the time limit")
             }
         }
@@ -152,6 +167,7 @@ enum Refusal {
     TooLarge,
     Slow,
     Broken,
+    Overloaded,
     NotAReview(ReviewError),
 }
 
@@ -161,6 +177,7 @@ impl Refusal {
             Self::TooLarge => "too-large",
             Self::Slow => "slow-body",
             Self::Broken => "broken-body",
+            Self::Overloaded => "overloaded",
             Self::NotAReview(_) => "bad-request",
         }
     }
@@ -169,6 +186,12 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
+            // The API server's client tries again by itself, within the time that its webhook has.
+            Self::Overloaded => {
+                let retry = [(header::RETRY_AFTER, "1")];
+                let why = format!("{}\n", ReviewError::Overloaded);
+                return (StatusCode::TOO_MANY_REQUESTS, retry, why).into_response();
+            }
             Self::TooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("the body is larger than {MAX_BODY_BYTES} bytes\n"),

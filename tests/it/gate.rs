@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use platform_gate::domain::exemption::{Exemptions, Pattern};
 use platform_gate::domain::pod::Pod;
-use platform_gate::domain::policy::Action;
+use platform_gate::domain::policy::{Action, EnforcementAction};
 use platform_gate::domain::rules::Rules;
 use platform_gate::domain::runtime_class::{RuntimeClass, RuntimeClasses};
 use platform_gate::gate::Gate;
+use platform_gate::metrics::Metrics;
 use platform_gate::registry::{EgressPolicy, Keychain, Registry, RegistrySettings};
 use serde_json::json;
 use tokio::time::Instant;
@@ -178,4 +179,31 @@ async fn a_warm_up_asks_once_for_what_runs_and_reviews_then_ask_nobody() {
     world.registry.forget();
     assert_eq!(world.action("").await, Action::Deny);
     assert_eq!(world.registry.lines(), [""; 0]);
+}
+
+#[tokio::test]
+async fn under_overload_the_operator_s_word_on_what_is_unknown_counts() {
+    let body =
+        br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1",
+        "operation":"CREATE","object":{"spec":5}}}"#;
+    for (unknown, mode, want) in [
+        (Action::Warn, EnforcementAction::Deny, Some(true)),
+        (Action::Allow, EnforcementAction::Deny, Some(false)),
+        (Action::Deny, EnforcementAction::Deny, None),
+        (Action::Deny, EnforcementAction::Warn, Some(true)),
+        (Action::Deny, EnforcementAction::Audit, Some(false)),
+    ] {
+        let mut rules = Rules::default();
+        rules.policy.findings = [("overloaded", unknown)].into();
+        rules.policy.enforcement_action = mode;
+        let world = World::new(ARM64, LINUX, rules).await;
+        let answer = world.gate.review_overloaded(body, &Metrics::default());
+        let warned = answer.ok().map(|bytes| {
+            let review: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!(review["response"]["allowed"], true);
+            assert_eq!(review["response"]["uid"], "u-1");
+            review["response"]["warnings"].is_array()
+        });
+        assert_eq!(warned, want, "{unknown:?} {mode:?}");
+    }
 }

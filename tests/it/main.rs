@@ -11,6 +11,8 @@ mod cluster;
 mod differential;
 mod docs;
 mod gate;
+mod golden;
+mod image_fields;
 mod load;
 mod observability;
 mod platform_vectors;

@@ -200,3 +200,45 @@ async fn the_deadline_reaches_the_review() {
         assert!((low..=high).contains(&left), "{query}: {left}");
     }
 }
+
+/// Reviews of `slow` hang until they are let go; others say whether they were told of overload.
+#[tokio::test]
+async fn what_is_too_much_is_answered_at_once() {
+    let (let_go, waiting) = tokio::sync::watch::channel(false);
+    let options = Options {
+        max_in_flight: 1,
+        ..options()
+    };
+    let gate = start(options, move |body, deadline| {
+        let mut waiting = waiting.clone();
+        async move {
+            if String::from_utf8_lossy(&body).contains("uid-of-slow") {
+                waiting.wait_for(|go| *go).await.unwrap();
+            }
+            if String::from_utf8_lossy(&body).contains("uid-of-strict") {
+                return Err(platform_gate::admission::ReviewError::Overloaded);
+            }
+            Ok(format!("{}", deadline.overloaded).into_bytes())
+        }
+    })
+    .await;
+    let mut slow = gate.connect().await;
+    slow.start("POST", "/validate?timeout=9s", &review_of("slow"))
+        .await
+        .unwrap();
+    let in_flight = "platform_gate_admission_in_flight 1";
+    while !gate.health("/metrics").await.text().contains(in_flight) {
+        tokio::task::yield_now().await;
+    }
+    let mut client = gate.connect().await;
+    assert_eq!(client.review(&review_of("fine")).await.text(), "true");
+    let refused = client.review(&review_of("strict")).await;
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.headers["retry-after"], "1");
+    let_go.send(true).unwrap();
+    assert_eq!(slow.reply().await.unwrap().text(), "false");
+    assert_eq!(client.review(&review_of("fine")).await.text(), "false");
+    let metrics = gate.health("/metrics").await;
+    let shed = "platform_gate_admission_shed_total 2";
+    assert!(metrics.text().contains(shed), "{}", metrics.text());
+}

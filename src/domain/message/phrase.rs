@@ -3,6 +3,7 @@
 use crate::domain::decision::{GroupVerdict, ResolvedImage};
 use crate::domain::inventory::NodeGroup;
 use crate::domain::node::NodePlatform;
+use crate::domain::placement::Exclusion;
 use crate::domain::verdict::{Cause, Doubt, Verdict};
 use crate::domain::windows::WindowsVersion;
 
@@ -10,6 +11,8 @@ use crate::domain::windows::WindowsVersion;
 const LISTED: usize = 8;
 /// Characters of an image reference shown; the API takes up to 4 KiB.
 const SHOWN: usize = 160;
+/// A longer reference would push the cure out of the message.
+const SUGGESTED: usize = 100;
 
 /// The decisive fact, in the words of the runtimes (SEMANTICS section 3).
 pub(super) fn fact(node: &NodePlatform, verdict: Verdict, resolved: &ResolvedImage<'_>) -> String {
@@ -129,12 +132,48 @@ pub(super) fn nodes<'a>(groups: impl Iterator<Item = &'a GroupVerdict>) -> Strin
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// The cure that always works: another tag, or a build of one's own.
-pub(super) fn other_tag(group: &GroupVerdict) -> String {
+/// The cure that always works: another tag, or a build of one's own, and how to find one.
+pub(super) fn other_tag(group: &GroupVerdict, resolved: &ResolvedImage<'_>) -> String {
+    let platform = &group.group.platform;
+    let image = resolved.image.image;
+    let find = if image.len() > SUGGESTED || image.contains('@') {
+        String::new()
+    } else {
+        let platform = platform.written();
+        format!(" (to find one: platform-gate suggest {image} --platform {platform})")
+    };
     format!(
-        "use a tag of the image that is built for {}",
-        group.group.platform.describe()
+        "use a tag of the image that is built for {}{find}",
+        platform.describe()
     )
+}
+
+/// What a pod has to give up besides, to be let onto nodes that it is kept off.
+pub(super) fn instead(in_the_way: &[&Exclusion]) -> String {
+    let has = |exclusion: &Exclusion| in_the_way.contains(&exclusion);
+    let mut words = String::new();
+    if has(&Exclusion::NodeSelector) {
+        words.push_str(" instead of the nodeSelector that it has");
+    }
+    let also = [
+        (Exclusion::NodeName, "remove its nodeName"),
+        (
+            Exclusion::NodeAffinity,
+            "change its nodeAffinity, which rules them out",
+        ),
+        (Exclusion::PodOs, "change its spec.os.name"),
+    ];
+    let taint = in_the_way.iter().find_map(|exclusion| match exclusion {
+        Exclusion::Taint(taint) => Some(format!("tolerate their taint {taint}")),
+        _ => None,
+    });
+    let also = also.iter().filter(|(exclusion, _)| has(exclusion));
+    let also = also.map(|(_, cure)| (*cure).to_owned()).chain(taint);
+    for cure in also {
+        words.push_str(", and ");
+        words.push_str(&cure);
+    }
+    words
 }
 
 /// A doubt about one image, called as given, on one platform.

@@ -33,6 +33,16 @@ pub enum ImageField {
     Volume,
 }
 
+impl ImageField {
+    /// All of them, for tests.
+    pub const ALL: [Self; 4] = [
+        Self::InitContainer,
+        Self::Container,
+        Self::EphemeralContainer,
+        Self::Volume,
+    ];
+}
+
 impl PodImage<'_> {
     /// The path of the field, such as `spec.containers[0].image`.
     #[must_use]

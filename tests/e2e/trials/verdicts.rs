@@ -54,7 +54,9 @@ pub(crate) fn the_story_is_told(cluster: &Cluster) -> Result<()> {
         "windows/amd64:10.0.17763.615",
         "1 node windows/amd64 10.0.14393 (Windows Server 2016)",
         "nodeSelector: {node.kubernetes.io/windows-build: 10.0.17763}",
+        "instead of the nodeSelector that it has",
         "a tag of the image that is built for windows/amd64 10.0.14393",
+        "platform-gate suggest hello-world:nanoserver --platform windows/amd64:10.0.14393",
     ];
     rejected(kubectl, &on_2016("hello-world:nanoserver"), &words)?;
     admitted(kubectl, &on_2016("hello-world:nanoserver-sac2016"))?;

@@ -187,9 +187,10 @@ async fn tenants_do_not_learn_whether_an_image_exists_that_nobody_may_read() {
         }
         assert_eq!(replies.len(), kinds, "{replies:#?}");
         assert_eq!(asked.len() == 1, hides, "{asked:#?}");
-        let code = replies.iter().next().map(|reply| &reply[..reply.len() / 5]);
-        let reply: Value = serde_json::from_str(code.unwrap()).unwrap();
-        assert_eq!(reply["response"]["allowed"], true);
+        let one = replies.first().unwrap();
+        for reply in serde_json::Deserializer::from_str(one).into_iter::<Value>() {
+            assert_eq!(reply.unwrap()["response"]["allowed"], true);
+        }
     }
 }
 

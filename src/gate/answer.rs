@@ -1,0 +1,236 @@
+//! From a judgement to what is told of it: the admission answer, the log line and the numbers, all with the same codes.
+
+use crate::admission::{Answer, Cause, Operation};
+use crate::domain::decision::Assessment;
+use crate::domain::exemption::Exemption;
+use crate::domain::policy::Action;
+use crate::domain::workload::WorkloadKind;
+use crate::metrics::{Metrics, RequestLabels};
+
+use super::Judgement;
+
+/// What a review came to.
+pub(super) struct Reviewed {
+    pub(super) answer: Answer,
+    /// Whether a registry was waited for.
+    pub(super) asked: bool,
+    labels: RequestLabels,
+    findings: Vec<&'static str>,
+    exemptions: Vec<Exemption>,
+}
+
+/// Exemptions of one review that the audit log names; a pod may have hundreds of containers.
+const AUDITED: usize = 5;
+
+impl Reviewed {
+    /// What needs no judgement passes in silence.
+    pub(super) fn not_judged(kind: WorkloadKind, operation: Operation) -> Self {
+        Self::silent(labels(kind, operation, "allow", "not-judged"), Vec::new())
+    }
+
+    /// So does what is exempt, but the audit log says why.
+    pub(super) fn exempt(kind: WorkloadKind, operation: Operation, exemption: Exemption) -> Self {
+        Self::silent(labels(kind, operation, "allow", "exempt"), vec![exemption])
+    }
+
+    fn silent(labels: RequestLabels, exemptions: Vec<Exemption>) -> Self {
+        let mut answer = Answer::allow(Vec::new());
+        answer.audit_annotations.extend(told(&exemptions));
+        Self {
+            answer,
+            asked: false,
+            labels,
+            findings: Vec::new(),
+            exemptions,
+        }
+    }
+
+    pub(super) fn count(&self, metrics: &Metrics) {
+        metrics.reviewed(self.labels);
+        for code in &self.findings {
+            metrics.found(code);
+        }
+        for exemption in &self.exemptions {
+            metrics.exempted(exemption.kind.as_str());
+        }
+    }
+}
+
+/// What the audit log says of exemptions that were used.
+fn told(exemptions: &[Exemption]) -> Option<(String, String)> {
+    let told = exemptions
+        .iter()
+        .take(AUDITED)
+        .map(|exemption| format!("{}: {}", exemption.kind.as_str(), exemption.what));
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| ("exempt".to_owned(), told.join("; ")))
+}
+
+/// The object under review, as far as the log tells of it.
+pub(super) struct Subject<'a> {
+    pub(super) kind: WorkloadKind,
+    pub(super) namespace: &'a str,
+    pub(super) name: &'a str,
+    pub(super) uid: &'a str,
+    pub(super) operation: Operation,
+}
+
+/// Tells of a judgement in the log and makes it the answer.
+pub(super) fn finish(subject: &Subject<'_>, mut judgement: Judgement<'_>) -> Reviewed {
+    let decision = &judgement.decision;
+    let labels = labels(
+        subject.kind,
+        subject.operation,
+        decision.action.as_str(),
+        decision.outcome.code(),
+    );
+    let findings = if judgement.is_silent() {
+        Vec::new()
+    } else {
+        log(subject, &judgement);
+        judgement.assessment.finding_codes()
+    };
+    let asked = judgement.asked;
+    let exemptions = std::mem::take(&mut judgement.exemptions);
+    let mut answer = judgement.into_answer();
+    answer.audit_annotations.extend(told(&exemptions));
+    Reviewed {
+        answer,
+        asked,
+        labels,
+        findings,
+        exemptions,
+    }
+}
+
+pub(super) fn labels(
+    kind: WorkloadKind,
+    operation: Operation,
+    decision: &'static str,
+    reason: &'static str,
+) -> RequestLabels {
+    RequestLabels {
+        kind: match kind {
+            WorkloadKind::Pod => "pod",
+            _ => "workload",
+        },
+        operation: operation.as_str(),
+        decision,
+        reason,
+    }
+}
+
+/// One line per denial and warning. The image and the names are the author's words: they are fields, escaped by the
+/// formatter, and nothing that a registry said is among them.
+fn log(subject: &Subject<'_>, judgement: &Judgement<'_>) {
+    tracing::info!(
+        uid = subject.uid,
+        namespace = subject.namespace,
+        kind = subject.kind.name(),
+        name = subject.name,
+        operation = subject.operation.as_str(),
+        decision = judgement.decision.action.as_str(),
+        code = judgement.decision.outcome.code(),
+        findings = judgement.assessment.finding_codes().join(" "),
+        message = judgement.message.text,
+    );
+}
+
+impl Judgement<'_> {
+    /// Whether nothing is to be told of it.
+    fn is_silent(&self) -> bool {
+        self.decision.action == Action::Allow && self.decision.softened.is_none()
+    }
+
+    /// The admission answer: a denial carries the message, a warning carries warnings, silence carries annotations
+    /// only.
+    #[must_use]
+    pub fn into_answer(self) -> Answer {
+        let audit_annotations = self.annotations();
+        let Self {
+            decision, message, ..
+        } = self;
+        let causes = message.causes.into_iter().map(|cause| Cause {
+            field: cause.field,
+            reason: cause.code,
+            message: cause.text,
+        });
+        Answer {
+            allowed: decision.action != Action::Deny,
+            message: message.text,
+            causes: causes.collect(),
+            warnings: if decision.action == Action::Warn {
+                message.warnings
+            } else {
+                Vec::new()
+            },
+            audit_annotations,
+            patch: None,
+        }
+    }
+
+    /// What the audit log keeps (OPERATIONS A16).
+    fn annotations(&self) -> Vec<(String, String)> {
+        let decision = &self.decision;
+        let mut kept = vec![
+            ("decision", decision.action.as_str().to_owned()),
+            ("code", decision.outcome.code().to_owned()),
+        ];
+        if !self.is_silent() {
+            let asked = if self.asked { "registry" } else { "cache" };
+            kept.extend([
+                ("findings", self.assessment.finding_codes().join(" ")),
+                ("digests", digests(&self.assessment)),
+                (
+                    "source",
+                    if self.assessment.images.is_empty() {
+                        ""
+                    } else {
+                        asked
+                    }
+                    .to_owned(),
+                ),
+                ("nodes", revision(&self.assessment)),
+            ]);
+        }
+        if decision.softened.is_some() {
+            kept.push(("would-deny", self.message.text.clone()));
+        }
+        kept.into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect()
+    }
+}
+
+fn digests(assessment: &Assessment<'_>) -> String {
+    let images = assessment.images.iter();
+    let known = images.filter_map(|image| image.answer.as_ref().ok());
+    known
+        .map(|image| image.digest.as_str())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Names the set of nodes that was judged: the same platforms with as many nodes and candidates have the same name, on
+/// every replica.
+fn revision(assessment: &Assessment<'_>) -> String {
+    let mut groups: Vec<String> = assessment
+        .groups
+        .iter()
+        .map(|verdict| {
+            let group = &verdict.group;
+            let (candidates, nodes) = (group.candidates, group.nodes);
+            format!("{candidates}/{nodes} {}", group.platform.group_name())
+        })
+        .collect();
+    groups.sort();
+    // FNV-1a: a name to compare, of which nothing depends.
+    let hash = groups
+        .join("\n")
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    format!("{hash:016x}")
+}
