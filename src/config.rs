@@ -121,6 +121,7 @@ impl Settings {
                     raw.agent_taints,
                     raw.node_overrides,
                     raw.pools,
+                    &raw.autoscalers,
                     &mut mistakes,
                 ),
                 handlers: raw.runtime_handlers.into(),

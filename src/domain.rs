@@ -3,6 +3,7 @@
 //! Nothing here does I/O, awaits, reads a clock or knows a client library. What can be wrong about a verdict is
 //! tested here.
 
+pub mod autoscaler;
 pub mod decision;
 pub mod exemption;
 pub mod image;

@@ -23,7 +23,7 @@ use crate::cluster::networks::{self, Networks};
 use crate::cluster::nodes::{self, NodeEvent};
 use crate::cluster::pods::list_pods;
 use crate::cluster::pull_secrets::PullSecrets;
-use crate::cluster::{Freshness, certificate, client, runtime_classes};
+use crate::cluster::{Freshness, autoscalers, certificate, client, runtime_classes};
 use crate::config::{self, CertificateMode, CertificateSettings, Settings};
 use crate::domain::inventory::Inventory;
 use crate::gate::{Gate, unix_now};
@@ -193,6 +193,7 @@ async fn on_cluster(
     watch_nodes(client.clone(), &gate, shared, networks);
     watch_namespaces(client.clone(), namespaces, shared);
     watch_runtime_classes(client.clone(), &gate);
+    follow_pools(client.clone(), &gate);
     if settings.warm_up {
         tokio::spawn(warm_up(client, Arc::clone(&gate), shared.clone()));
     }
@@ -329,6 +330,13 @@ fn watch_namespaces(client: kube::Client, namespaces: Namespaces, shared: &Share
         shared.readiness.met("namespaces");
     };
     tokio::spawn(namespaces::watch_namespaces(client, namespaces, on_change));
+}
+
+fn follow_pools(client: kube::Client, gate: &Arc<Gate>) {
+    let (gate, wanting) = (Arc::clone(gate), Arc::clone(gate));
+    let wanted = move || wanting.inventory().autoscalers();
+    let on_change = move |pools| gate.update(|inventory| inventory.set_open_pools(pools));
+    tokio::spawn(autoscalers::follow_pools(client, wanted, on_change));
 }
 
 fn watch_runtime_classes(client: kube::Client, gate: &Arc<Gate>) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::autoscaler::Autoscalers;
 use crate::domain::inventory::NodeRules;
 use crate::domain::node::{
     ARCH_LABEL, Node, NodeInfo, NodeMetadata, NodeOverride, NodeSpec, NodeStatus, OS_LABEL, Taint,
@@ -17,6 +18,7 @@ pub(super) fn rules(
     agent_taints: Option<Vec<String>>,
     overrides: Vec<raw::NodeOverride>,
     pools: Vec<raw::Pool>,
+    autoscalers: &raw::Autoscalers,
     mistakes: &mut Vec<String>,
 ) -> NodeRules {
     let overrides = overrides
@@ -29,6 +31,10 @@ pub(super) fn rules(
         agent_taints: agent_taints.unwrap_or(default.agent_taints),
         overrides,
         pools: valid_pools(pools, mistakes),
+        autoscalers: Autoscalers {
+            karpenter: autoscalers.karpenter,
+            cluster_api: autoscalers.cluster_api,
+        },
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) struct Settings {
     pub(super) node_overrides: Vec<NodeOverride>,
     pub(super) agent_taints: Option<Vec<String>>,
     pub(super) pools: Vec<Pool>,
+    pub(super) autoscalers: Autoscalers,
     pub(super) pull_secrets: bool,
     pub(super) blocked_networks: Vec<String>,
     pub(super) registries: BTreeMap<String, Registry>,
@@ -88,6 +89,14 @@ pub(super) struct NodeOverride {
     pub(super) runtime: Option<String>,
     pub(super) emulates: Vec<String>,
     pub(super) arm_variant: Option<String>,
+}
+
+/// Whose pools are read from the cluster.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Autoscalers {
+    pub(super) karpenter: bool,
+    pub(super) cluster_api: bool,
 }
 
 /// Nodes that an autoscaler may make.

@@ -102,6 +102,7 @@ fn settings_schema_has_the_keys_that_are_read_and_no_others() {
     let schema: Value = serde_json::from_str(&std::fs::read_to_string(SCHEMA).unwrap()).unwrap();
     for (pointer, keys) in [
         ("", keys_read::<raw::Settings>()),
+        ("/properties/autoscalers", keys_read::<raw::Autoscalers>()),
         ("/properties/mayLandWrong", keys_read::<raw::MayLandWrong>()),
         (
             "/properties/runtimeHandlers",

@@ -38,6 +38,7 @@ nodeOverrides:
   armVariant: v6
 agentTaints: [example.com/starting]
 blockedNetworks: [10.96.0.0/16]
+autoscalers: {karpenter: true}
 pullSecrets: true
 warmUp: true
 pools:
@@ -96,6 +97,8 @@ certificate:
     );
     assert!(settings.pull_secrets && settings.warm_up && settings.blocked_networks.len() == 1);
     assert_eq!(settings.rules.nodes.agent_taints, ["example.com/starting"]);
+    let autoscalers = settings.rules.nodes.autoscalers;
+    assert!(autoscalers.karpenter && !autoscalers.cluster_api);
     assert_eq!(
         settings.registries["docker.io"].mirrors[0].url.as_str(),
         "https://mirror.example:5000/"

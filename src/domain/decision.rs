@@ -168,7 +168,8 @@ impl<'a> Assessment<'a> {
     #[must_use]
     pub fn new(images: Vec<ResolvedImage<'a>>, groups: Vec<NodeGroup>, handler: Handler) -> Self {
         let judge = |group: NodeGroup| judge_group(group, handler, &images);
-        let groups = groups.into_iter().map(judge).collect();
+        let mut groups: Vec<GroupVerdict> = groups.into_iter().map(judge).collect();
+        open_up(&mut groups);
         let implied = Vec::new();
         Self {
             images,
@@ -258,6 +259,25 @@ fn axes(right: &[&NodePlatform], wrong: &[&NodePlatform]) -> Vec<Axis> {
     axes.sort();
     axes.dedup();
     axes
+}
+
+/// Counts what autoscalers may add. A node that may never come, or whose labels nobody knows, is a place where the pod may
+/// run, and proves nothing against it.
+fn open_up(groups: &mut [GroupVerdict]) {
+    let runs =
+        |verdict: &GroupVerdict| verdict.group.candidates > 0 && verdict.joint == Joint::Runs;
+    let runs_on_nodes = groups.iter().any(runs);
+    for verdict in groups {
+        let Some(fits) = verdict.group.open else {
+            continue;
+        };
+        verdict.group.candidates = match verdict.joint {
+            Joint::Runs => fits.surely + fits.perhaps,
+            Joint::Unknown if !runs_on_nodes => fits.surely + fits.perhaps,
+            Joint::Unknown => 0,
+            Joint::CannotRun => fits.surely,
+        };
+    }
 }
 
 fn judge_group(group: NodeGroup, handler: Handler, images: &[ResolvedImage<'_>]) -> GroupVerdict {

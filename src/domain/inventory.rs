@@ -6,6 +6,7 @@
 mod explain;
 mod labels;
 mod nodes;
+mod open;
 mod platforms;
 mod taints;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::autoscaler::{Autoscalers, Fits, OpenPool};
 use super::implied::implied_platforms;
 use super::node::{Node, NodeOverride, NodePlatform, Taint};
 use super::placement::{self, Exclusion};
@@ -38,6 +40,8 @@ pub struct Inventory {
     /// The time as last told, in seconds since 1970; `None` where nodes are no longer young, as in a file.
     now: Option<i64>,
     rules: NodeRules,
+    /// What autoscalers may add.
+    open_pools: Vec<OpenPool>,
 }
 
 /// How long all taints of a new node count as passing, in seconds: agents of all kinds put some while it starts.
@@ -73,6 +77,8 @@ pub struct NodeRules {
     pub overrides: Vec<NodeOverride>,
     /// Pools that an autoscaler may grow from nothing: each as the Node that would join.
     pub pools: Vec<Node>,
+    /// Autoscalers whose pools are read from their objects.
+    pub autoscalers: Autoscalers,
 }
 
 impl Default for NodeRules {
@@ -82,6 +88,7 @@ impl Default for NodeRules {
             agent_taints,
             overrides: Vec::new(),
             pools: Vec::new(),
+            autoscalers: Autoscalers::default(),
         }
     }
 }
@@ -100,6 +107,8 @@ pub struct NodeGroup {
     /// How many would be candidates if `spec.os` counted for the scheduler: it may bind the pod to them, and their
     /// kubelets refuse it.
     pub refused_by_os: u64,
+    /// Of pools that an autoscaler may grow, how many the pod may land on; they count as candidates by their verdict.
+    pub open: Option<Fits>,
 }
 
 impl Inventory {
@@ -122,6 +131,7 @@ impl Inventory {
         let now = self.now;
         *self = Self {
             now,
+            open_pools: std::mem::take(&mut self.open_pools),
             ..Self::new(std::mem::take(&mut self.rules))
         };
         nodes.into_iter().for_each(|node| self.apply(node));
@@ -133,6 +143,17 @@ impl Inventory {
         let nodes = slots.filter(|slot| !slot.is_pool).map(|slot| slot.node);
         self.rules = rules;
         self.replace_all(nodes.collect());
+    }
+
+    /// Whose pools are to be read.
+    #[must_use]
+    pub fn autoscalers(&self) -> Autoscalers {
+        self.rules.autoscalers
+    }
+
+    /// Takes the pools that autoscalers may grow now.
+    pub fn set_open_pools(&mut self, pools: Vec<OpenPool>) {
+        self.open_pools = pools;
     }
 
     /// How many nodes and declared pools there are.
@@ -242,10 +263,19 @@ impl Inventory {
                 candidates: if refused { 0 } else { count },
                 nodes: group.len,
                 refused_by_os: if refused { count } else { 0 },
+                open: None,
             }
         };
         let mut groups: Vec<NodeGroup> = self.platforms.iter().map(group).collect();
-        groups.sort_by(|a, b| (&a.platform, a.are_pools).cmp(&(&b.platform, b.are_pools)));
+        groups.extend(self.open_groups(pod));
+        let order = |group: &NodeGroup| {
+            (
+                Arc::clone(&group.platform),
+                group.are_pools,
+                group.open.is_some(),
+            )
+        };
+        groups.sort_by_cached_key(order);
         groups
     }
 
@@ -270,17 +300,16 @@ impl Inventory {
     /// The platforms that the pod pins and that no node and no declared pool has, each as a group of no nodes.
     #[must_use]
     pub fn implied(&self, pod: &PodSpec<'_>) -> Vec<NodeGroup> {
-        let known: Vec<_> = self
-            .platforms
-            .iter()
-            .map(|group| &*group.platform)
-            .collect();
+        let open = self.open_pools.iter().map(|pool| &pool.platform);
+        let known = self.platforms.iter().map(|group| &*group.platform);
+        let known: Vec<_> = known.chain(open).collect();
         let group = |platform| NodeGroup {
             platform: Arc::new(platform),
             are_pools: false,
             candidates: 0,
             nodes: 0,
             refused_by_os: 0,
+            open: None,
         };
         implied_platforms(pod, &known)
             .into_iter()

@@ -27,6 +27,8 @@ pub enum Exclusion {
     Taint(Taint),
     /// `spec.os.name` is another operating system: the scheduler ignores it and the kubelet refuses the pod.
     PodOs,
+    /// A pool of an autoscaler, of which nobody knows all labels.
+    UnknownLabel,
 }
 
 impl fmt::Display for Exclusion {
@@ -37,6 +39,7 @@ impl fmt::Display for Exclusion {
             Self::NodeAffinity => f.write_str("nodeAffinity"),
             Self::Taint(taint) => write!(f, "taint {taint}"),
             Self::PodOs => f.write_str("spec.os"),
+            Self::UnknownLabel => f.write_str("labels that are not known"),
         }
     }
 }

@@ -4,6 +4,7 @@ mod pin;
 
 use std::time::Duration;
 
+use platform_gate::domain::autoscaler::KarpenterNodePool;
 use platform_gate::domain::exemption::{Exemptions, Pattern};
 use platform_gate::domain::pod::Pod;
 use platform_gate::domain::policy::{Action, EnforcementAction};
@@ -206,4 +207,57 @@ async fn under_overload_the_operator_s_word_on_what_is_unknown_counts() {
         });
         assert_eq!(warned, want, "{unknown:?} {mode:?}");
     }
+}
+
+/// A pool that an autoscaler may grow is a place to run, surely or perhaps; a wrong one proves nothing against a pod that
+/// only may land there.
+#[tokio::test]
+async fn a_pool_that_may_grow_denies_nothing_by_itself() {
+    let pool = |os: &str, architecture: &str, taints: serde_json::Value| {
+        let requirement = |key: &str, value: &str| {
+            let values = if value.is_empty() {
+                vec!["linux", "windows"]
+            } else {
+                vec![value]
+            };
+            json!({"key": key, "operator": if value.is_empty() { "NotIn" } else { "In" }, "values": values})
+        };
+        let requirements = [
+            requirement("kubernetes.io/os", os),
+            requirement("kubernetes.io/arch", architecture),
+        ];
+        let spec = json!({"requirements": requirements, "taints": taints});
+        let pool = json!({"metadata": {"name": "pool"}, "spec": {"template": {"spec": spec}}});
+        serde_json::from_value::<KarpenterNodePool>(pool).unwrap()
+    };
+    let taint = json!([{"key": "dedicated", "effect": "NoSchedule"}]);
+    let world = World::new(ARM64, LINUX, Rules::default()).await;
+    for (pool, want) in [
+        (pool("linux", "amd64", json!([])), Action::Deny),
+        (pool("linux", "arm64", json!([])), Action::Warn),
+        (pool("linux", "arm64", taint), Action::Deny),
+        (pool("", "", json!([])), Action::Warn),
+    ] {
+        world
+            .gate
+            .update(|inventory| inventory.set_open_pools(pool.pools()));
+        assert_eq!(world.action("").await, want, "{pool:?}");
+        world
+            .gate
+            .update(|inventory| inventory.replace_all(inventory_nodes()));
+        assert_eq!(
+            world.action("").await,
+            want,
+            "pools outlive a list of nodes: {pool:?}"
+        );
+    }
+}
+
+fn inventory_nodes() -> Vec<platform_gate::domain::node::Node> {
+    let node = json!({
+        "metadata": {"name": "node"},
+        "status": {"nodeInfo": {"operatingSystem": "linux", "architecture": "amd64", "kernelVersion": "6.8.0",
+            "containerRuntimeVersion": "containerd://2.2.0"}},
+    });
+    vec![serde_json::from_value(node).unwrap()]
 }

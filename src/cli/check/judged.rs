@@ -144,6 +144,7 @@ fn node_groups(
 fn name(group: &NodeGroup) -> String {
     let name = group.platform.group_name();
     match (group.are_pools, group.nodes) {
+        (true, _) if group.open.is_some() => format!("{name}, pools of an autoscaler"),
         (true, _) => format!("{name}, declared pools"),
         (false, 0) => format!("{}, no node yet", group.platform.written()),
         (false, _) => name,

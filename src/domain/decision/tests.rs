@@ -21,6 +21,7 @@ fn assessment(groups: &[(&str, &[Verdict])]) -> Assessment<'static> {
             candidates: 1,
             nodes: 1,
             refused_by_os: 0,
+            open: None,
             are_pools: false,
         };
         GroupVerdict {

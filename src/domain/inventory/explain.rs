@@ -18,6 +18,9 @@ impl Inventory {
     /// of its nodes, the most frequent first. Which taint it is, is asked of some of the nodes only.
     #[must_use]
     pub fn exclusions(&self, pod: &PodSpec<'_>, of: &NodeGroup) -> Vec<(Exclusion, u64)> {
+        if of.open.is_some() {
+            return self.open_exclusions(pod, of);
+        }
         let is_it = |group: &&PlatformNodes| {
             group.platform == of.platform && group.are_pools == of.are_pools
         };

@@ -42,8 +42,7 @@ fn other_rules_see_the_nodes_that_are_held() {
         .unwrap()
     };
     let held = |inventory: &Inventory| {
-        let pod: PodSpec<'_> = PodSpec::default();
-        let groups = inventory.groups(&pod).into_iter();
+        let groups = inventory.groups(&PodSpec::default()).into_iter();
         let told = groups.map(|group| {
             let emulates = group.platform.emulates.join(" ");
             format!(
@@ -61,6 +60,7 @@ fn other_rules_see_the_nodes_that_are_held() {
             ..NodeOverride::default()
         }],
         pools: pools.iter().map(|name| node(name)).collect(),
+        ..Default::default()
     };
     let mut inventory = Inventory::new(rules("other", "arm64", &["pool:a"]));
     inventory.apply(node("n"));

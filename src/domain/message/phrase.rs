@@ -109,7 +109,10 @@ pub(super) fn too_new(group: &GroupVerdict, resolved: &ResolvedImage<'_>) -> Str
 
 /// `2 nodes linux/amd64`, `1 declared pool windows/amd64 10.0.20348`.
 pub(super) fn count(nodes: u64, group: &NodeGroup) -> String {
+    let are_open = group.open.is_some();
     let noun = match (group.are_pools, nodes) {
+        (true, 1) if are_open => "pool of an autoscaler",
+        (true, _) if are_open => "pools of an autoscaler",
         (false, 1) => "node",
         (false, _) => "nodes",
         (true, 1) => "declared pool",

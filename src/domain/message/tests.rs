@@ -24,6 +24,7 @@ fn groups(text: &str) -> Vec<NodeGroup> {
             candidates: candidates.parse().unwrap(),
             nodes: nodes.parse().unwrap(),
             refused_by_os: 0,
+            open: None,
             are_pools: false,
         }
     };

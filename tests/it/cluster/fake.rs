@@ -22,6 +22,8 @@ pub(crate) const CONFIGURATION: &str =
 
 pub(crate) const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/shop/leases/gate-tls";
 
+const OTHERS: [&str; 2] = ["/apis/karpenter.sh/", "/apis/cluster.x-k8s.io/"];
+
 /// What was asked.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
@@ -126,6 +128,14 @@ impl Fake {
         Body::from_stream(lines).into_response()
     }
 
+    /// Kinds of others are not installed until there is an object of them.
+    fn lacks_kind(&self, collection: &str) -> bool {
+        let world = self.world.lock().unwrap();
+        let mut paths = world.objects.keys();
+        OTHERS.iter().any(|group| collection.starts_with(group))
+            && !paths.any(|path| path.starts_with(&format!("{collection}/")))
+    }
+
     fn list(&self, collection: &str) -> Response {
         let world = self.world.lock().unwrap();
         let items: Vec<&Value> = world
@@ -197,6 +207,7 @@ async fn answer(State(fake): State<Fake>, request: Request) -> Response {
         ("GET", None) if [SECRET, CONFIGURATION, LEASE].contains(&asked.path.as_str()) => {
             status(StatusCode::NOT_FOUND, "NotFound")
         }
+        ("GET", None) if fake.lacks_kind(&asked.path) => status(StatusCode::NOT_FOUND, "NotFound"),
         ("GET", None) if asked.query.contains("watch=true") => fake.watch(asked.path),
         ("GET", None) => fake.list(&asked.path),
         _ => status(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
