@@ -64,7 +64,8 @@ pub(super) enum EntryKind {
 #[serde(rename_all = "camelCase")]
 struct RawDocument {
     media_type: Option<String>,
-    manifests: Option<Bounded<RawDescriptor, MAX_ENTRIES>>,
+    #[serde(default, deserialize_with = "present")]
+    manifests: Option<Option<Bounded<RawDescriptor, MAX_ENTRIES>>>,
     #[serde(default, deserialize_with = "present")]
     config: Option<Option<RawDescriptor>>,
     #[serde(default, deserialize_with = "present")]
@@ -186,7 +187,8 @@ pub(super) fn parse_document(
         .into();
     let body = match kind {
         Kind::Index => {
-            let manifests = raw.manifests.map(Bounded::into_vec).transpose()?;
+            let manifests = raw.manifests.flatten().map(Bounded::into_vec);
+            let manifests = manifests.transpose()?;
             Body::Index(entries(manifests.unwrap_or_default())?)
         }
         Kind::Manifest => manifest_body(raw.config.flatten())?,
@@ -219,6 +221,10 @@ fn decide_kind(content_type: Option<&str>, raw: &RawDocument) -> Result<Kind, Lo
         .media_type
         .as_deref()
         .filter(|stated| !stated.is_empty());
+    // A proxy's own error under the Content-Type of the answer that it replaced is no empty index.
+    if by_fields.is_none() && stated.is_none() {
+        return Err(LookupFailure::Malformed);
+    }
     let by_type = [content_type.and_then(Kind::of), stated.and_then(Kind::of)];
     let mut agreed = by_fields;
     for kind in by_type.into_iter().flatten() {

@@ -46,9 +46,11 @@ fn the_kind_is_what_type_and_fields_agree_on() {
         ),
         (
             "application/vnd.oci.image.index.v1+json; charset=utf-8",
-            r#"{"mediaType":""}"#,
+            r#"{"mediaType":"","manifests":null}"#,
             Ok("index"),
         ),
+        ("I", r#"{"mediaType":"I"}"#, Ok("index")),
+        ("I", r#"{"errors":[{"code":"UNAVAILABLE"}]}"#, MALFORMED),
         ("M", image, Ok("manifest")),
         ("text/plain", image, Ok("manifest")),
         ("", r#"{"config":{"digest":"D"}}"#, Ok("manifest")),
@@ -165,7 +167,11 @@ fn bombs_are_refused() {
     assert_eq!(kind("I", &featured), Err(LookupFailure::TooLarge));
     let deep = |n| format!(r#"{{"manifests":{}{}}}"#, "[".repeat(n), "]".repeat(n));
     assert_eq!(kind("I", &deep(100_000)), MALFORMED);
-    let ignored = format!(r#"{{"x":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    let ignored = format!(
+        r#"{{"manifests":null,"x":{}{}}}"#,
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
     assert_eq!(kind("I", &ignored), Ok("index"));
 }
 
