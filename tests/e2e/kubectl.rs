@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -16,6 +17,31 @@ pub(crate) struct Kubectl {
     program: PathBuf,
     kubeconfig: PathBuf,
     home: PathBuf,
+    /// What was asked of admission, once somebody wants to know.
+    noted: Mutex<Option<Vec<Noted>>>,
+}
+
+/// An object that admission was asked about, and what kubectl printed.
+pub(crate) struct Noted {
+    pub(crate) manifest: String,
+    pub(crate) accepted: bool,
+    pub(crate) told: String,
+}
+
+impl Noted {
+    /// The object's kind; empty if it does not say.
+    pub(crate) fn kind(&self) -> String {
+        let object: Option<Value> = serde_json::from_str(&self.manifest).ok();
+        let kind = object.as_ref().and_then(|object| object["kind"].as_str());
+        kind.unwrap_or_default().to_owned()
+    }
+
+    /// The warnings that came with the answer.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let lines = self.told.lines();
+        let warnings = lines.filter_map(|line| line.strip_prefix("Warning: "));
+        warnings.map(str::to_owned).collect()
+    }
 }
 
 impl Kubectl {
@@ -25,6 +51,7 @@ impl Kubectl {
             program: layout.bin.join("kubectl"),
             kubeconfig: kubeconfig.to_owned(),
             home: layout.state.join("home"),
+            noted: Mutex::default(),
         }
     }
 
@@ -101,10 +128,30 @@ impl Kubectl {
     }
 
     fn dry_run(&self, manifest: &str) -> Result<Output> {
-        self.output(
-            &["create", "--dry-run=server", "-o", "name", "-f", "-"],
-            manifest,
-        )
+        let create = ["create", "--dry-run=server", "-o", "name", "-f", "-"];
+        let output = self.output(&create, manifest)?;
+        if let Some(noted) = self.noted().as_mut() {
+            noted.push(Noted {
+                manifest: manifest.to_owned(),
+                accepted: output.status.success(),
+                told: text(&output.stderr),
+            });
+        }
+        Ok(output)
+    }
+
+    /// Notes from now on what admission answers.
+    pub(crate) fn note_answers(&self) {
+        *self.noted() = Some(Vec::new());
+    }
+
+    /// What was noted; nothing is from now on.
+    pub(crate) fn take_noted(&self) -> Vec<Noted> {
+        self.noted().take().unwrap_or_default()
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Option<Vec<Noted>>> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits as `kubectl wait --for=CONDITION OBJECT` does. What is known of the object is in the error.

@@ -1,5 +1,6 @@
 //! The trials, in the order they run. A trial is a function of the cluster; it makes a namespace of its own.
 
+mod cli;
 mod install;
 mod nodes;
 mod operate;
@@ -90,6 +91,10 @@ const ALL: &[(&str, Run)] = &[
         placement::the_scheduler_binds_to_our_candidates,
     ),
     (
+        "check_says_what_the_webhook_said",
+        cli::check_says_what_the_webhook_said,
+    ),
+    (
         "a_namespace_in_warn_mode_stands_beside_one_in_deny_mode",
         policy::a_namespace_in_warn_mode_stands_beside_one_in_deny_mode,
     ),
@@ -117,6 +122,10 @@ const ALL: &[(&str, Run)] = &[
     (
         "pinned_pods_land_where_they_run",
         pin::pinned_pods_land_where_they_run,
+    ),
+    (
+        "scan_finds_what_a_migration_breaks",
+        cli::scan_finds_what_a_migration_breaks,
     ),
     ("no_call_failed", install::no_call_failed),
     // From here on calls fail, as they must.

@@ -31,7 +31,9 @@ pub(crate) fn helm_installs_it(cluster: &Cluster) -> Result<()> {
         pods.iter().all(|pod| pod["spec"]["nodeName"] == REAL_NODE),
         "they run on {REAL_NODE}"
     );
-    is_enforced(cluster)
+    is_enforced(cluster)?;
+    cluster.kubectl.note_answers();
+    Ok(())
 }
 
 /// Upgrades the release to other settings and other values, on top of those that it was installed with.
