@@ -19,6 +19,7 @@ use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
@@ -301,25 +302,27 @@ impl Keeper {
         let (namespace, name) = (&self.settings.namespace, &self.settings.secret);
         let since = *progress.missing_since.get_or_insert_with(Instant::now);
         let is_recent = since.elapsed() < MISSING_FOR;
-        if is_recent || !self.is_configured().await? {
-            return Err(KeepError::NoSecret(
+        let sibling = self.sibling().await?.filter(|_| !is_recent);
+        let sibling = sibling.ok_or_else(|| {
+            KeepError::NoSecret(
                 format!("{namespace}/{name}"),
                 "unless the release is being removed, it is made anew in some seconds",
-            ));
-        }
+            )
+        })?;
         let params = PatchParams::apply(FIELD_MANAGER);
-        let patch = Patch::Apply(secret::empty(namespace, name));
+        let patch = Patch::Apply(secret::empty(namespace, name, &sibling));
         let made = self.secrets.patch(name, &params, &patch).await;
         made.map_err(|e| api("making the certificate's Secret anew", e))?;
         tracing::info!(secret = name, "the certificate's Secret was missing");
         Ok(())
     }
 
-    async fn is_configured(&self) -> Result<bool, KeepError> {
+    /// What the release says of another object of its own, if it is installed.
+    async fn sibling(&self) -> Result<Option<ObjectMeta>, KeepError> {
         let name = &self.settings.webhook_configuration;
         let found = self.validating.get_opt(name).await;
         let found = found.map_err(|e| api("reading the webhook configuration", e))?;
-        Ok(found.is_some())
+        Ok(found.map(|found| found.metadata))
     }
 
     /// Sees to it that the API server trusts `ca`, if there are webhook configurations at all and this replica is the

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use crate::certificate::{Issued, Pair};
@@ -19,6 +20,17 @@ const NEXT_CA: &str = "next-ca.crt";
 const NEXT_CA_KEY: &str = "next-ca.key";
 /// Set by who wants a renewal before its time; removed when it is begun.
 const RENEW: &str = "platform-gate.io/renew";
+/// By these Helm and those who look at its work know what belongs to a release; without them `helm uninstall` leaves the
+/// object behind. Others, as the chart's version, change: whoever wrote them would be in the way of the next upgrade.
+const RELEASE_LABELS: [&str; 3] = [
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/managed-by",
+    "app.kubernetes.io/name",
+];
+const RELEASE_ANNOTATIONS: [&str; 2] = [
+    "meta.helm.sh/release-name",
+    "meta.helm.sh/release-namespace",
+];
 
 /// What can be asked for by annotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,12 +100,24 @@ pub(super) fn patch(secret: &Secret, issued: &Issued) -> Value {
     json!({"metadata": metadata, "data": data})
 }
 
-/// The server-side apply that makes the Secret anew; if it is there, it changes nothing.
-pub(super) fn empty(namespace: &str, name: &str) -> Value {
+/// The server-side apply that makes the Secret anew, as a part of the release that `sibling` belongs to.
+pub(super) fn empty(namespace: &str, name: &str, sibling: &ObjectMeta) -> Value {
+    let kept =
+        |all: &Option<BTreeMap<String, String>>, keys: &[&str]| -> BTreeMap<String, String> {
+            let all = all.iter().flatten();
+            all.filter(|(key, _)| keys.contains(&key.as_str()))
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect()
+        };
     json!({
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": kept(&sibling.labels, &RELEASE_LABELS),
+            "annotations": kept(&sibling.annotations, &RELEASE_ANNOTATIONS),
+        },
         "type": "Opaque",
     })
 }
@@ -156,6 +180,24 @@ mod tests {
         want["data"]["next-ca.key"] = json!("bms=");
         want["metadata"]["annotations"] = json!({"platform-gate.io/renew": null});
         assert_eq!(patch(&full, &parse(&full).unwrap()), want);
+    }
+
+    #[test]
+    fn a_secret_made_anew_belongs_to_the_release() {
+        let sibling = serde_json::from_value(json!({
+            "labels": {"app.kubernetes.io/managed-by": "Helm", "helm.sh/chart": "platform-gate-1.0.0"},
+            "annotations": {"meta.helm.sh/release-name": "gate", "argocd.argoproj.io/tracking-id": "other"},
+        }))
+        .unwrap();
+        let metadata = &empty("ns", "tls", &sibling)["metadata"];
+        assert_eq!(
+            metadata["labels"],
+            json!({"app.kubernetes.io/managed-by": "Helm"})
+        );
+        assert_eq!(
+            metadata["annotations"],
+            json!({"meta.helm.sh/release-name": "gate"})
+        );
     }
 
     #[test]
