@@ -15,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Images, and the untainted nodes that run them.
 const IMAGES: [(&str, &[&str]); 5] = [
-    ("test/runs:1", &[REAL_NODE]),
+    ("test/amd64-only:1", &[REAL_NODE]),
     ("test/arm64-only:1", &["linux-arm64"]),
     ("hello-world:nanoserver", &["windows-2019"]),
     ("hello-world:nanoserver-sac2016", &["windows-2016"]),

@@ -6,7 +6,7 @@ use crate::support::site::Site;
 
 const LINUX: &str = r#"{"os":"linux","architecture":"amd64"}"#;
 
-fn text_of(registry: &Registry) -> String {
+pub(super) fn text_of(registry: &Registry) -> String {
     let mut metrics = prometheus_client::registry::Registry::with_prefix("platform_gate");
     registry.register_metrics(&mut metrics);
     let mut text = String::new();

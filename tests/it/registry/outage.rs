@@ -134,7 +134,19 @@ async fn a_host_whose_answers_never_end_is_left_alone_too() {
         let (registry, host) = (registry.clone(), server.host());
         waiting.spawn(async move { fetch_from(&registry, &host, &format!("app:{i}")).await });
     }
-    asked(&server, 3).await;
+    // The time-out of the bodies begins when the headers have arrived, and that is when a request is counted.
+    let arrived = format!(
+        r#"{{registry="{}",method="GET",code="200"}} 3"#,
+        server.host()
+    );
+    let all_arrived = async {
+        while !super::measured::text_of(&registry).contains(&arrived) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), all_arrived)
+        .await
+        .unwrap();
     pass(Duration::from_secs(10)).await;
     let outcomes = waiting.join_all().await;
     assert_eq!(outcomes, [Err(LookupFailure::Timeout); 3]);
