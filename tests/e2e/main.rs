@@ -1,5 +1,6 @@
 //! The tests that need a real cluster, as one program: it starts the cluster once, runs every trial on it in the order
-//! of `trials::ALL`, and leaves nothing behind. `cargo test --features e2e --test e2e -- NAME` runs some of them.
+//! of `trials::ALL`, and leaves nothing behind. `cargo test --features e2e --test e2e -- NAME` runs those whose name contains
+//! NAME, after the installation if they need it.
 //!
 //! The program runs twice. Outside, `isolation` builds what is needed while there is a network and starts the program
 //! again in namespaces of its own; inside, `cluster` starts the parts and the trials run.
@@ -42,13 +43,32 @@ fn main() -> ExitCode {
 
 fn run_inside(
     mut arguments: Arguments,
-    trials: Vec<Trial>,
+    mut trials: Vec<Trial>,
     inside: &isolation::Inside,
 ) -> anyhow::Result<ExitCode> {
     // The trials share one cluster and are told in order.
     arguments.test_threads = Some(1);
+    keep_selected(&mut arguments, &mut trials);
     cluster::start_shared(inside)?;
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+/// Leaves the trials that the arguments select, and the installation that those after it need.
+fn keep_selected(arguments: &mut Arguments, trials: &mut Vec<Trial>) {
+    let installation = trials
+        .iter()
+        .position(|trial| trial.name() == trials::INSTALLATION);
+    let last = trials
+        .iter()
+        .rposition(|trial| is_selected(arguments, trial));
+    let needs_installation = installation < last;
+    trials.retain(|trial| {
+        is_selected(arguments, trial)
+            || (needs_installation && trial.name() == trials::INSTALLATION)
+    });
+    arguments.filter = None;
+    arguments.skip.clear();
+    arguments.exact = false;
 }
 
 fn is_selected(arguments: &Arguments, trial: &Trial) -> bool {

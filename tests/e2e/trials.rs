@@ -16,6 +16,9 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::cluster::{self, Cluster};
 
+/// The trial that those after it need.
+pub(crate) const INSTALLATION: &str = "helm_installs_it";
+
 type Run = fn(&Cluster) -> Result<()>;
 
 /// First what the harness itself promises: if one of these fails, the others say nothing about platform-gate.
@@ -50,7 +53,7 @@ const ALL: &[(&str, Run)] = &[
         outcomes::inspect_foretells_what_the_real_node_does,
     ),
     // From here on platform-gate is installed.
-    ("helm_installs_it", install::helm_installs_it),
+    (INSTALLATION, install::helm_installs_it),
     ("the_story_is_told", verdicts::the_story_is_told),
     (
         "a_deployment_is_warned_and_its_replica_set_told",
