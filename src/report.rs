@@ -2,12 +2,14 @@
 //!
 //! Leaves out how it was found (`cli`). The JSON is an interface: fields are added, never changed.
 
+pub mod fix;
 pub mod json;
 pub mod sarif;
 pub mod scan;
 pub mod text;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::domain::policy::Action;
 
@@ -66,6 +68,9 @@ pub struct ObjectReport {
     pub findings: Vec<Finding>,
     /// Every group of nodes. One of which only some nodes are candidates is told twice: those, and the others.
     pub node_groups: Vec<GroupReport>,
+    /// What keeps its pods where they run, where they may land wrong and that was asked for.
+    #[serde(flatten)]
+    pub fix: Option<Fix>,
     /// The message, sentence by sentence, at full length.
     #[serde(skip)]
     pub sentences: Vec<String>,
@@ -78,6 +83,16 @@ pub struct ObjectReport {
     /// Whether a registry left open what a verdict rests on.
     #[serde(skip)]
     pub undecided: bool,
+}
+
+/// What the pinning webhook would add to pods, for the object that makes them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fix {
+    /// As a JSON patch (RFC 6902) of the object.
+    pub patch: Value,
+    /// As a strategic merge patch of the object, without what tells which it is.
+    #[serde(skip)]
+    pub merge: Value,
 }
 
 /// Something that stands in the way of an image, or of all.

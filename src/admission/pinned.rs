@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::domain::pin::Axis;
 use crate::domain::pinning::{Pinning, Requirements};
 use crate::domain::pod::Pod;
+use crate::domain::workload::WorkloadKind;
 
 /// Says on a pod what was added to it, and why.
 pub const PINNED_ANNOTATION: &str = "platform-gate.io/pinned";
@@ -19,11 +20,13 @@ const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 const TERMS: &str = "nodeSelectorTerms";
 
-/// A pod, and what is to be added to it.
+/// A pod, or an object with the template of pods, and what is to be added to it.
 #[derive(Debug, Clone)]
 pub struct PinnedPod {
     before: Value,
     after: Value,
+    /// Where in the object the pod is, as keys.
+    path: &'static str,
 }
 
 impl PinnedPod {
@@ -34,20 +37,30 @@ impl PinnedPod {
     pub fn parse(object: &RawValue) -> Result<Self, serde_json::Error> {
         let before: Value = serde_json::from_str(object.get())?;
         Pod::deserialize(&before)?;
-        let after = before.clone();
-        Ok(Self { before, after })
+        Ok(Self::of_object(&before, WorkloadKind::Pod))
+    }
+
+    /// What makes the pods of an object of this kind, which has been read as one, with nothing added yet.
+    #[must_use]
+    pub fn of_object(object: &Value, kind: WorkloadKind) -> Self {
+        Self {
+            before: object.clone(),
+            after: object.clone(),
+            path: kind.pod_path(),
+        }
     }
 
     /// Adds requirements, and the annotation that gives the reason.
     pub fn pin(&mut self, pinning: &Pinning, reason: &str) {
-        pin_spec(child(&mut self.after, "spec"), pinning);
-        let annotations = child(child(&mut self.after, "metadata"), "annotations");
+        let pod = self.pod_mut();
+        pin_spec(child(pod, "spec"), pinning);
+        let annotations = child(child(pod, "metadata"), "annotations");
         annotations[PINNED_ANNOTATION] = Value::from(reason);
     }
 
     /// Adds a preference for an architecture, unless the author prefers one already.
     pub fn prefer(&mut self, architecture: &str) {
-        prefer_architecture(child(&mut self.after, "spec"), architecture);
+        prefer_architecture(child(self.pod_mut(), "spec"), architecture);
     }
 
     /// The pod as it will be.
@@ -55,7 +68,17 @@ impl PinnedPod {
     /// # Errors
     /// It is no Pod, which would be our mistake.
     pub fn pod(&self) -> Result<Pod<'_>, serde_json::Error> {
-        Pod::deserialize(&self.after)
+        let pod = self.keys().fold(&self.after, |object, key| &object[key]);
+        Pod::deserialize(pod)
+    }
+
+    fn pod_mut(&mut self) -> &mut Value {
+        let keys = self.keys();
+        keys.fold(&mut self.after, child)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.path.split('.').filter(|key| !key.is_empty())
     }
 
     /// The JSON patch (RFC 6902) from one to the other; `None` where nothing was added.
@@ -64,6 +87,26 @@ impl PinnedPod {
         let patch = diff(&self.before, &self.after);
         (!patch.0.is_empty()).then(|| patch.to_string())
     }
+
+    /// The same as a strategic merge patch: what was added, under its keys. Lists that changed are whole, and all of them
+    /// are lists that a merge replaces. `None` where nothing was added.
+    #[must_use]
+    pub fn merge_patch(&self) -> Option<Value> {
+        added(&self.before, &self.after)
+    }
+}
+
+/// What `after` has and `before` has not; objects key by key, everything else whole.
+fn added(before: &Value, after: &Value) -> Option<Value> {
+    let (Value::Object(before), Value::Object(after)) = (before, after) else {
+        return (before != after).then(|| after.clone());
+    };
+    let added = after.iter().filter_map(|(key, value)| {
+        let before = before.get(key).unwrap_or(&Value::Null);
+        Some((key.clone(), added(before, value)?))
+    });
+    let added: Map<String, Value> = added.collect();
+    (!added.is_empty()).then_some(Value::Object(added))
 }
 
 /// Prefers nodes of an architecture. What the author prefers already is left alone, so twice is as once.

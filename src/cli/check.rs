@@ -20,10 +20,10 @@ use super::registry_args::RegistryArgs;
 use super::{Exit, logging, logins, wants_colours};
 use crate::config::Settings;
 use crate::domain::policy::Action;
-use crate::domain::workload::WorkloadKind;
-use crate::gate::Gate;
+use crate::domain::workload::{Workload, WorkloadKind};
+use crate::gate::{Gate, Judgement};
 use crate::registry::{EgressPolicy, Keychain, Registry};
-use crate::report::{self, Mistake, ObjectReport, Report};
+use crate::report::{self, Fix, Mistake, ObjectReport, Report};
 
 use files::Source;
 use objects::{Object, Objects};
@@ -40,6 +40,7 @@ Examples:
   platform-gate check -f deploy/ --nodes nodes.yaml
   helm template shop ./chart | platform-gate check -f - --nodes nodes.yaml
   platform-gate check -f deploy/ -o sarif > platform-gate.sarif
+  platform-gate check -f web.yaml --fix > fix.yaml && kubectl patch -f web.yaml --patch-file fix.yaml
 
 Exit codes:
   0  all well (warnings too)
@@ -59,6 +60,10 @@ pub(super) struct Args {
     /// Output format
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
+    /// Print what the pinning webhook would add, as a strategic merge patch for each object whose pods may land wrong,
+    /// and the verdicts on stderr; with `-o json` each object has it as a JSON patch. No file is changed
+    #[arg(long)]
+    fix: bool,
     /// Longest wait for the images of an object, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     timeout: u64,
@@ -76,7 +81,19 @@ enum Output {
 /// Objects judged at once.
 const AT_ONCE: usize = 16;
 
+/// How objects are judged.
+#[derive(Clone, Copy)]
+struct How {
+    timeout: Duration,
+    /// Whether it is told what would pin their pods.
+    fix: bool,
+}
+
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
+    anyhow::ensure!(
+        !(args.fix && args.output == Output::Sarif),
+        "--fix has no form in SARIF: leave -o out for YAML patches, or use -o json for JSON patches"
+    );
     logging::start(nodes::LOG_FILTER);
     let settings = Settings::load_or_default(args.config.as_deref())?;
     let registry = Registry::new(args.registries.settings(&settings, EgressPolicy::Cli)?)?;
@@ -92,12 +109,20 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let mut classes = cluster.runtime_classes;
     classes.extend(objects.runtime_classes.drain());
     gate.set_runtime_classes(classes);
-    let report = check(&gate, objects, Duration::from_secs(args.timeout)).await;
+    let how = How {
+        timeout: Duration::from_secs(args.timeout),
+        fix: args.fix,
+    };
+    let report = check(&gate, objects, how).await;
     for mistake in &report.mistakes {
         logging::complain(&mistake.to_string());
     }
     let mut stdout = std::io::stdout().lock();
     match args.output {
+        Output::Text if args.fix => {
+            report::text::write(&mut std::io::stderr().lock(), &report, false)?;
+            report::fix::write(&mut stdout, &report)?;
+        }
         Output::Text => report::text::write(&mut stdout, &report, wants_colours())?,
         Output::Json => report::json::write(&mut stdout, &report)?,
         Output::Sarif => report::sarif::write(&mut stdout, &report)?,
@@ -144,7 +169,7 @@ fn add(objects: &mut Objects, source: &Source, text: &str) {
 }
 
 /// Judges all objects, some of them at once, and reports them in their order.
-async fn check(gate: &Gate, objects: Objects, timeout: Duration) -> Report {
+async fn check(gate: &Gate, objects: Objects, how: How) -> Report {
     let images: Vec<String> = objects.found.iter().flat_map(Object::images).collect();
     let keychain = logins::keychain(images.iter().map(String::as_str)).await;
     let mut report = Report {
@@ -153,7 +178,7 @@ async fn check(gate: &Gate, objects: Objects, timeout: Duration) -> Report {
         ..Report::default()
     };
     let mut judged = futures::stream::iter(&objects.found)
-        .map(|object| judge(gate, object, &keychain, timeout))
+        .map(|object| judge(gate, object, &keychain, how))
         .buffered(AT_ONCE);
     while let Some(judged) = judged.next().await {
         match judged {
@@ -169,10 +194,10 @@ async fn judge(
     gate: &Gate,
     object: &Object,
     keychain: &Keychain,
-    timeout: Duration,
+    how: How,
 ) -> Result<ObjectReport, Mistake> {
     let workload = object.workload()?;
-    let deadline = Instant::now() + timeout;
+    let deadline = Instant::now() + how.timeout;
     let pod = &workload.pod;
     let judgement = if workload.kind == WorkloadKind::Pod && pod.is_of_daemon_set() {
         gate.judge(pod, keychain.into(), deadline).await
@@ -180,11 +205,28 @@ async fn judge(
         gate.judge_template(&pod.spec, workload.kind, keychain.into(), deadline)
             .await
     };
+    let fix = match how.fix {
+        true => fix(gate, object, &workload, &judgement),
+        false => None,
+    };
     let inventory = gate.inventory();
     let placed = gate.admitted(&pod.spec);
-    Ok(judged::report(
-        object, &workload, &placed, judgement, &inventory,
-    ))
+    let report = judged::report(object, &workload, &placed, judgement, &inventory);
+    Ok(ObjectReport { fix, ..report })
+}
+
+/// What the pinning webhook would add to its pods.
+fn fix(
+    gate: &Gate,
+    object: &Object,
+    workload: &Workload<'_>,
+    judgement: &Judgement<'_>,
+) -> Option<Fix> {
+    let pinned = gate.fix(object.json(), workload, &judgement.assessment)?;
+    Some(Fix {
+        patch: serde_json::from_str(&pinned.patch()?).ok()?,
+        merge: pinned.merge_patch()?,
+    })
 }
 
 fn exit(report: &Report) -> Exit {

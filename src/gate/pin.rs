@@ -2,6 +2,7 @@
 //!
 //! Leaves out which requirements those are (`domain::pinning`) and how they are written (`admission`).
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::sync::atomic::AtomicBool;
 
@@ -13,7 +14,7 @@ use crate::domain::inventory::NodeGroup;
 use crate::domain::pinning::{has_choice_of, pinning, reason};
 use crate::domain::pod::{Pod, PodSpec};
 use crate::domain::rules::Pin;
-use crate::domain::workload::WorkloadKind;
+use crate::domain::workload::{Workload, WorkloadKind};
 use crate::metrics::Metrics;
 use crate::registry::Caller;
 
@@ -92,6 +93,25 @@ impl Gate {
         })
     }
 
+    /// What would be added to the pods of an object in a file, written into the object, or into the template that it has.
+    /// `None` where nothing is: what another object made is mended there, and pods of DaemonSets and bound ones are left
+    /// alone.
+    #[must_use]
+    pub fn fix(
+        &self,
+        object: &Value,
+        workload: &Workload<'_>,
+        assessment: &Assessment<'_>,
+    ) -> Option<PinnedPod> {
+        let is_free = workload.pod.spec.node_name.is_empty()
+            && workload.kind != WorkloadKind::DaemonSet
+            && !workload.is_owned;
+        let mut pinned = is_free.then(|| PinnedPod::of_object(object, workload.kind))?;
+        let rules = self.rules.load_full();
+        self.pin(&rules.pin, assessment, &mut pinned);
+        pinned.patch().is_some().then_some(pinned)
+    }
+
     /// Adds what the pod lacks, and the preferred architecture if it has the choice; returns what was required and why.
     fn pin(
         &self,
@@ -110,7 +130,7 @@ impl Gate {
         let reason = reason(&required, assessment);
         let mut with = pinned.clone();
         with.pin(&required, &reason);
-        if !self.is_right(assessment, &with.pod().ok()?.spec) {
+        if !self.is_right(assessment, &self.admitted(&with.pod().ok()?.spec)) {
             tracing::debug!(%required, "labels of nodes do not say what the nodes are: the pod is not pinned");
             return None;
         }

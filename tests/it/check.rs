@@ -1,5 +1,6 @@
 //! `check` and `nodes` as a user runs them: the binary, files, and a registry that answers on loopback.
 
+mod fix;
 mod logins;
 mod outputs;
 mod placement;

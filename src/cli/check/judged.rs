@@ -38,6 +38,7 @@ pub(super) fn report(
         warnings: answer.warnings,
         findings,
         node_groups,
+        fix: None,
         sentences,
         file: object.file.to_string(),
         at: object.tree.at,

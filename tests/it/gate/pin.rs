@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use platform_gate::domain::rules::Rules;
+use platform_gate::domain::workload::WorkloadKind;
 use platform_gate::gate::Gate;
 use platform_gate::metrics::Metrics;
-use platform_gate::registry::{EgressPolicy, Registry, RegistrySettings};
+use platform_gate::registry::{EgressPolicy, Keychain, Registry, RegistrySettings};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -100,7 +101,26 @@ impl World {
             json_patch::patch(&mut admitted, &patch).unwrap();
             assert_ne!(&admitted, pod, "a patch changes something");
         }
+        assert_eq!(self.fix(pod).await, admitted, "`check --fix` says the same");
         admitted
+    }
+
+    /// The pod as `check --fix` would have it.
+    async fn fix(&self, pod: &Value) -> Value {
+        let workload = WorkloadKind::Pod.read(pod).unwrap();
+        let keychain = Keychain::default();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let spec = &workload.pod.spec;
+        let judging = self
+            .gate
+            .judge_template(spec, workload.kind, (&keychain).into(), deadline);
+        let assessment = judging.await.assessment;
+        let mut fixed = pod.clone();
+        if let Some(pinned) = self.gate.fix(pod, &workload, &assessment) {
+            let patch: json_patch::Patch = serde_json::from_str(&pinned.patch().unwrap()).unwrap();
+            json_patch::patch(&mut fixed, &patch).unwrap();
+        }
+        fixed
     }
 }
 
