@@ -388,11 +388,11 @@ impl Gate {
         }
     }
 
-    /// Whether the nodes have not been heard of for too long to prove anything.
+    /// Whether the nodes, or the pools that may grow, have not been heard of for too long to prove anything.
     fn is_stale(&self) -> bool {
-        self.node_age
-            .as_ref()
-            .is_some_and(|age| age().is_none_or(|age| age > STALE_AFTER))
+        let age = self.node_age.as_ref();
+        age.is_some_and(|age| age().is_none_or(|age| age > STALE_AFTER))
+            || !self.inventory().knows_open_pools()
     }
 
     fn runs_nowhere(&self, rules: &Rules, spec: &PodSpec<'_>, assessment: &Assessment<'_>) -> bool {

@@ -335,8 +335,15 @@ fn watch_namespaces(client: kube::Client, namespaces: Namespaces, shared: &Share
 fn follow_pools(client: kube::Client, gate: &Arc<Gate>) {
     let (gate, wanting) = (Arc::clone(gate), Arc::clone(gate));
     let wanted = move || wanting.inventory().autoscalers();
-    let on_change = move |pools| gate.update(|inventory| inventory.set_open_pools(pools));
-    tokio::spawn(autoscalers::follow_pools(client, wanted, on_change));
+    let on_list = move |asked, pools| {
+        gate.update(|inventory| {
+            // The settings may have changed meanwhile.
+            if inventory.autoscalers() == asked {
+                inventory.set_open_pools(pools);
+            }
+        });
+    };
+    tokio::spawn(autoscalers::follow_pools(client, wanted, on_list));
 }
 
 fn watch_runtime_classes(client: kube::Client, gate: &Arc<Gate>) {

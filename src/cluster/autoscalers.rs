@@ -9,12 +9,15 @@ use kube::api::{DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::list::ListError;
 use crate::domain::autoscaler::{Autoscalers, KarpenterNodePool, MachineGroup, OpenPool};
 
 /// Between two lists.
 const PAUSE: Duration = Duration::from_secs(30);
+/// For how long a list counts whose successors fail.
+const STALE_AFTER: Duration = Duration::from_secs(300);
 /// Longest wait for a list.
 const LONGEST: Duration = Duration::from_secs(30);
 
@@ -23,35 +26,42 @@ const KARPENTER: (&str, [&str; 2]) = ("karpenter.sh", ["v1", "v1beta1"]);
 const CLUSTER_API: (&str, [&str; 2]) = ("cluster.x-k8s.io", ["v1beta2", "v1beta1"]);
 const MACHINE_KINDS: [&str; 3] = ["MachineDeployment", "MachineSet", "MachinePool"];
 
-/// Tells for ever of the pools that there are, at first and when they change. `wanted` says whose, each time anew.
+/// Tells for ever of the pools that there are, and of `None` once nobody could tell for too long. `wanted` says whose,
+/// each time anew, and is
+/// told along.
 ///
-/// What goes wrong is logged once until it goes well, and the pools before stay.
+/// What goes wrong is logged once until it goes well.
 pub async fn follow_pools(
     client: Client,
     wanted: impl Fn() -> Autoscalers,
-    mut on_change: impl FnMut(Vec<OpenPool>),
+    mut on_list: impl FnMut(Autoscalers, Option<Vec<OpenPool>>),
 ) {
-    let mut known: Vec<OpenPool> = Vec::new();
-    let mut is_failing = false;
+    let mut count = 0;
+    let mut failing_since: Option<Instant> = None;
     loop {
-        match list_pools(client.clone(), wanted()).await {
+        let asked = wanted();
+        match list_pools(client.clone(), asked).await {
             Ok(pools) => {
-                is_failing = false;
-                if known != pools {
-                    tracing::info!(pools = pools.len(), "the pools of autoscalers are read");
-                    known = pools.clone();
-                    on_change(pools);
+                failing_since = None;
+                if count != pools.len() {
+                    count = pools.len();
+                    tracing::info!(pools = count, "the pools of autoscalers are read");
+                }
+                on_list(asked, Some(pools));
+            }
+            Err(error) => {
+                if failing_since.is_none() {
+                    let error = error_text(&error);
+                    tracing::warn!(
+                        error,
+                        "reading the pools of autoscalers failed, trying again"
+                    );
+                }
+                let since = failing_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > STALE_AFTER {
+                    on_list(asked, None);
                 }
             }
-            Err(error) if !is_failing => {
-                is_failing = true;
-                let error = error_text(&error);
-                tracing::warn!(
-                    error,
-                    "reading the pools of autoscalers failed, trying again"
-                );
-            }
-            Err(_) => {}
         }
         #[allow(clippy::disallowed_methods, reason = "the pause of a poll")]
         tokio::time::sleep(PAUSE).await;

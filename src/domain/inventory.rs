@@ -40,8 +40,8 @@ pub struct Inventory {
     /// The time as last told, in seconds since 1970; `None` where nodes are no longer young, as in a file.
     now: Option<i64>,
     rules: NodeRules,
-    /// What autoscalers may add.
-    open_pools: Vec<OpenPool>,
+    /// What autoscalers may add; `None` where that has not been read.
+    open_pools: Option<Vec<OpenPool>>,
 }
 
 /// How long all taints of a new node count as passing, in seconds: agents of all kinds put some while it starts.
@@ -131,7 +131,7 @@ impl Inventory {
         let now = self.now;
         *self = Self {
             now,
-            open_pools: std::mem::take(&mut self.open_pools),
+            open_pools: self.open_pools.take(),
             ..Self::new(std::mem::take(&mut self.rules))
         };
         nodes.into_iter().for_each(|node| self.apply(node));
@@ -139,6 +139,9 @@ impl Inventory {
 
     /// Takes other rules: every node is seen anew, and the pools are those of the rules.
     pub fn set_rules(&mut self, rules: NodeRules) {
+        if rules.autoscalers != self.rules.autoscalers {
+            self.open_pools = None;
+        }
         let slots = std::mem::take(&mut self.slots).into_iter().flatten();
         let nodes = slots.filter(|slot| !slot.is_pool).map(|slot| slot.node);
         self.rules = rules;
@@ -151,9 +154,19 @@ impl Inventory {
         self.rules.autoscalers
     }
 
-    /// Takes the pools that autoscalers may grow now.
-    pub fn set_open_pools(&mut self, pools: Vec<OpenPool>) {
+    /// Takes the pools that autoscalers may grow now; `None` where nobody can tell.
+    pub fn set_open_pools(&mut self, pools: Option<Vec<OpenPool>>) {
         self.open_pools = pools;
+    }
+
+    /// Whether the pools that the rules ask for have been read. Without them a pod that runs nowhere may have a place.
+    #[must_use]
+    pub fn knows_open_pools(&self) -> bool {
+        self.open_pools.is_some() || self.rules.autoscalers == Autoscalers::default()
+    }
+
+    fn open_pools(&self) -> &[OpenPool] {
+        self.open_pools.as_deref().unwrap_or_default()
     }
 
     /// How many nodes and declared pools there are.
@@ -300,7 +313,7 @@ impl Inventory {
     /// The platforms that the pod pins and that no node and no declared pool has, each as a group of no nodes.
     #[must_use]
     pub fn implied(&self, pod: &PodSpec<'_>) -> Vec<NodeGroup> {
-        let open = self.open_pools.iter().map(|pool| &pool.platform);
+        let open = self.open_pools().iter().map(|pool| &pool.platform);
         let known = self.platforms.iter().map(|group| &*group.platform);
         let known: Vec<_> = known.chain(open).collect();
         let group = |platform| NodeGroup {

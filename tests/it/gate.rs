@@ -240,7 +240,7 @@ async fn a_pool_that_may_grow_denies_nothing_by_itself() {
     ] {
         world
             .gate
-            .update(|inventory| inventory.set_open_pools(pool.pools()));
+            .update(|inventory| inventory.set_open_pools(Some(pool.pools())));
         assert_eq!(world.action("").await, want, "{pool:?}");
         world
             .gate
@@ -251,6 +251,33 @@ async fn a_pool_that_may_grow_denies_nothing_by_itself() {
             "pools outlive a list of nodes: {pool:?}"
         );
     }
+}
+
+/// Nobody can prove that a pod runs nowhere while pools that are asked for have not been read.
+#[tokio::test]
+async fn pools_that_are_not_known_deny_nothing() {
+    let mut rules = Rules::default();
+    rules.nodes.autoscalers.karpenter = true;
+    let world = World::new(ARM64, LINUX, rules).await;
+    for (pools, want) in [
+        (None, Action::Warn),
+        (Some(Vec::new()), Action::Deny),
+        (None, Action::Warn),
+    ] {
+        let told = format!("{pools:?}");
+        world
+            .gate
+            .update(|inventory| inventory.set_open_pools(pools));
+        assert_eq!(world.action("").await, want, "{told}");
+    }
+    // Pools of an autoscaler that was not asked for before are not known either.
+    world
+        .gate
+        .update(|inventory| inventory.set_open_pools(Some(Vec::new())));
+    let mut rules = Rules::default();
+    rules.nodes.autoscalers.cluster_api = true;
+    world.gate.set_rules(rules);
+    assert_eq!(world.action("").await, Action::Warn);
 }
 
 fn inventory_nodes() -> Vec<platform_gate::domain::node::Node> {

@@ -14,7 +14,7 @@ impl Inventory {
     /// The pools by platform, with those counted that the pod may land on.
     pub(super) fn open_groups(&self, pod: &PodSpec<'_>) -> Vec<NodeGroup> {
         let mut platforms: BTreeMap<&NodePlatform, (u64, Fits)> = BTreeMap::new();
-        for pool in &self.open_pools {
+        for pool in self.open_pools() {
             let (pools, fits) = platforms.entry(&pool.platform).or_default();
             *pools += 1;
             match pool.fit(pod, &self.rules.agent_taints) {
@@ -40,7 +40,7 @@ impl Inventory {
         of: &NodeGroup,
     ) -> Vec<(Exclusion, u64)> {
         let mut counts: BTreeMap<Exclusion, u64> = BTreeMap::new();
-        let pools = self.open_pools.iter();
+        let pools = self.open_pools().iter();
         for pool in pools.filter(|pool| pool.platform == *of.platform) {
             let why = match pool.fit(pod, &self.rules.agent_taints) {
                 Err(exclusion) => exclusion,
