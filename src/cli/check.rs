@@ -97,18 +97,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     logging::start(nodes::LOG_FILTER);
     let settings = Settings::load_or_default(args.config.as_deref())?;
     let registry = Registry::new(args.registries.settings(&settings, EgressPolicy::Cli)?)?;
-    let cluster = args.cluster.load().await?;
+    let mut cluster = args.cluster.load(&settings.rules.nodes).await?;
     let gate = Gate::new(settings.rules, registry, None);
-    gate.update(|inventory| {
-        if let Some(now) = cluster.now {
-            inventory.advance(now);
-        }
-        inventory.replace_all(cluster.nodes);
-    });
     let mut objects = read(&args.files);
-    let mut classes = cluster.runtime_classes;
-    classes.extend(objects.runtime_classes.drain());
-    gate.set_runtime_classes(classes);
+    let classes = objects.runtime_classes.drain();
+    cluster.runtime_classes.extend(classes);
+    cluster.tell(&gate);
     let how = How {
         timeout: Duration::from_secs(args.timeout),
         fix: args.fix,

@@ -92,7 +92,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         true => Some(args.cluster.connect().await?),
         false => None,
     };
-    let mut cluster = args.cluster.load_with(client.as_ref()).await?;
+    let mut cluster = args
+        .cluster
+        .load_with(client.as_ref(), &settings.rules.nodes)
+        .await?;
     let (found, has_mistakes) = match (&client, args.files.is_empty()) {
         (Some(client), true) => (source::from_cluster(client.clone()).await?, false),
         _ => source::from_files(&args.files, &mut cluster),
@@ -170,13 +173,7 @@ fn changed(cluster: &Cluster, what_ifs: &[WhatIf]) -> anyhow::Result<Option<Clus
 
 fn gate(settings: &Settings, registry: &Registry, cluster: &Cluster) -> Gate {
     let gate = Gate::new(settings.rules.clone(), registry.clone(), None);
-    gate.set_runtime_classes(cluster.runtime_classes.clone());
-    gate.update(|inventory| {
-        if let Some(now) = cluster.now {
-            inventory.advance(now);
-        }
-        inventory.replace_all(cluster.nodes.clone());
-    });
+    cluster.tell(&gate);
     gate
 }
 

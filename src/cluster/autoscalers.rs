@@ -15,7 +15,7 @@ use super::list::ListError;
 use crate::domain::autoscaler::{Autoscalers, KarpenterNodePool, MachineGroup, OpenPool};
 
 /// Between two lists.
-const PAUSE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_secs(10);
 /// For how long a list counts whose successors fail.
 const STALE_AFTER: Duration = Duration::from_secs(300);
 /// Longest wait for a list.

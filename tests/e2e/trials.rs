@@ -1,5 +1,6 @@
 //! The trials, in the order they run. A trial is a function of the cluster; it makes a namespace of its own.
 
+mod autoscalers;
 mod cli;
 mod install;
 mod nodes;
@@ -92,6 +93,10 @@ const ALL: &[(&str, Run)] = &[
     (
         "the_scheduler_binds_to_our_candidates",
         placement::the_scheduler_binds_to_our_candidates,
+    ),
+    (
+        "a_pool_of_karpenter_is_a_place_to_run",
+        autoscalers::a_pool_of_karpenter_is_a_place_to_run,
     ),
     (
         "check_says_what_the_webhook_said",
