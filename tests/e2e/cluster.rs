@@ -10,18 +10,19 @@ pub(crate) mod pki;
 mod real_node;
 pub(crate) mod simulated_nodes;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 
 use crate::images;
 use crate::isolation::Inside;
 use crate::kubectl::Kubectl;
-use crate::process::Process;
+use crate::process::{Process, output};
 use crate::progress::{say, step};
 use crate::registry::Registry;
 use crate::wait::until;
@@ -42,7 +43,28 @@ pub(crate) struct Cluster {
     /// platform-gate's own image, as an archive.
     pub(crate) image: PathBuf,
     layout: Layout,
-    _processes: Vec<Process>,
+    keys: Keys,
+    /// Programs that trials end and start again.
+    parts: Mutex<BTreeMap<Part, Process>>,
+    _others: Vec<Process>,
+}
+
+/// A program that trials end and start again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    ApiServer,
+    Controllers,
+    Kubelet,
+}
+
+impl Part {
+    fn start(self, layout: &Layout, keys: &Keys) -> Result<Process> {
+        match self {
+            Self::ApiServer => control_plane::start_api_server(layout, keys),
+            Self::Controllers => control_plane::start_controllers(layout, keys),
+            Self::Kubelet => real_node::start_kubelet(layout, keys),
+        }
+    }
 }
 
 /// Starts the cluster that `shared` gives to the trials.
@@ -74,7 +96,7 @@ impl Cluster {
         let keys = Keys::create(&layout)?;
 
         let etcd = step("etcd", || control_plane::start_etcd(&layout))?;
-        let mut api_server = control_plane::start_api_server(&layout, &keys)?;
+        let mut api_server = Part::ApiServer.start(&layout, &keys)?;
         let registry = step("registry, with its images", || {
             let registry = Registry::start(&layout)?;
             images::publish(&registry, &layout.bin)?;
@@ -88,19 +110,25 @@ impl Cluster {
             wait_for_api_server(&kubectl, &mut api_server)
         })?;
 
-        let mut processes = vec![etcd, api_server, containerd];
-        processes.push(control_plane::start_controllers(&layout, &keys)?);
-        processes.push(control_plane::start_scheduler(&layout, &keys)?);
-        processes.push(real_node::start_kubelet(&layout, &keys)?);
+        let mut parts = BTreeMap::from([(Part::ApiServer, api_server)]);
+        for part in [Part::Controllers, Part::Kubelet] {
+            parts.insert(part, part.start(&layout, &keys)?);
+        }
+        let scheduler = control_plane::start_scheduler(&layout, &keys)?;
         kubectl.apply(&simulated_nodes::manifest())?;
-        processes.push(simulated_nodes::start_kwok(&layout, &keys)?);
-        step("nodes", || wait_for_nodes(&kubectl, &mut processes))?;
+        let kwok = simulated_nodes::start_kwok(&layout, &keys)?;
+        let mut others = vec![etcd, containerd, scheduler, kwok];
+        step("nodes", || {
+            wait_for_nodes(&kubectl, others.iter_mut().chain(parts.values_mut()))
+        })?;
         Ok(Self {
             kubectl,
             registry,
             image: inside.image(),
             layout,
-            _processes: processes,
+            keys,
+            parts: Mutex::new(parts),
+            _others: others,
         })
     }
 
@@ -119,9 +147,51 @@ impl Cluster {
         command
     }
 
+    /// Ends a part with a signal (`TERM`, `KILL`).
+    pub(crate) fn end(&self, part: Part, signal: &str) -> Result<()> {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = parts.remove(&part);
+        process
+            .with_context(|| format!("{part:?} does not run"))?
+            .end(signal)
+    }
+
+    /// Starts a part that was ended. The API server is ready then.
+    pub(crate) fn start_again(&self, part: Part) -> Result<()> {
+        let mut process = part.start(&self.layout, &self.keys)?;
+        if part == Part::ApiServer {
+            wait_for_api_server(&self.kubectl, &mut process)?;
+        }
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.insert(part, process);
+        Ok(())
+    }
+
+    /// Ends a container as the kernel does when memory runs out: without a word to it.
+    pub(crate) fn kill_container(&self, id: &str) -> Result<()> {
+        let mut ctr = self.command("ctr");
+        ctr.args(["--address", real_node::SOCKET, "--namespace", "k8s.io"]);
+        output(ctr.args(["task", "kill", "--signal", "SIGKILL", id])).map(drop)
+    }
+
     /// The annotations that admission left in the audit log on the requests for a resource (`pods`) of a name.
     pub(crate) fn audit_annotations(&self, resource: &str, name: &str) -> Result<Vec<Value>> {
-        control_plane::audit_annotations(&self.layout, resource, name)
+        let mut events = control_plane::audit_events(&self.layout)?;
+        events.retain(|event| {
+            let object = &event["objectRef"];
+            object["resource"] == resource && object["name"] == name
+        });
+        let annotations = events
+            .into_iter()
+            .map(|mut event| event["annotations"].take());
+        Ok(annotations.collect())
+    }
+
+    /// The requests in a namespace, as the audit log has them.
+    pub(crate) fn audit_events(&self, namespace: &str) -> Result<Vec<Value>> {
+        let mut events = control_plane::audit_events(&self.layout)?;
+        events.retain(|event| event["objectRef"]["namespace"] == namespace);
+        Ok(events)
     }
 }
 
@@ -132,12 +202,18 @@ fn wait_for_api_server(kubectl: &Kubectl, process: &mut Process) -> Result<()> {
     })
 }
 
-fn wait_for_nodes(kubectl: &Kubectl, processes: &mut [Process]) -> Result<()> {
+fn wait_for_nodes<'a>(
+    kubectl: &Kubectl,
+    processes: impl Iterator<Item = &'a mut Process>,
+) -> Result<()> {
+    let mut processes: Vec<&mut Process> = processes.collect();
     until(
         "all nodes are Ready and free of start-up taints",
         Duration::from_secs(60),
         || {
-            processes.iter_mut().try_for_each(Process::check_running)?;
+            processes
+                .iter_mut()
+                .try_for_each(|process| process.check_running())?;
             let nodes = kubectl.get(&["nodes"])?;
             let nodes = nodes["items"].as_array().map_or(&[][..], Vec::as_slice);
             let usable = nodes.iter().filter(|node| is_usable(node)).count();

@@ -1,5 +1,8 @@
 //! A steady load of admission reviews, made as any client makes them: dry runs of pods through the API server, one that
 //! must be admitted and one that must be rejected in turn.
+//!
+//! What came of them is counted at the API server: in its metrics, and in its audit log, which outlives it and has a line
+//! for every call. A call whose connection to the API server itself broke is made again once that is ready.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use k8s_openapi::api::core::v1::Pod as PodObject;
 use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
+use serde_json::Value;
 
 use crate::cluster::{Cluster, REAL_NODE};
 use crate::kubectl::Namespace;
@@ -21,6 +25,9 @@ use crate::wait::until;
 /// Between two calls of each of the callers.
 const PACE: Duration = Duration::from_millis(40);
 const CALLERS: usize = 2;
+/// The pod that must be admitted, and the one that must be rejected.
+const RIGHT: &str = "right";
+const WRONG: &str = "wrong";
 
 /// Calls under way.
 pub(crate) struct Load<'a> {
@@ -28,21 +35,35 @@ pub(crate) struct Load<'a> {
     state: Arc<State>,
     thread: Option<JoinHandle<Result<()>>>,
     before: Failures,
-    _namespace: Namespace<'a>,
+    namespace: Namespace<'a>,
 }
 
 #[derive(Default)]
 struct State {
     stop: AtomicBool,
     calls: AtomicUsize,
+    broken: AtomicUsize,
     changed: std::sync::Mutex<Vec<String>>,
 }
 
 /// What came of the calls.
 pub(crate) struct Tally {
     calls: usize,
+    /// Connections to the API server that broke.
+    pub(crate) broken: usize,
     changed: Vec<String>,
     failures: Failures,
+    audited: Audited,
+}
+
+/// What the audit log says of the calls.
+#[derive(Debug, Default)]
+struct Audited {
+    calls: usize,
+    /// Those without an answer of ours.
+    unanswered: Vec<String>,
+    /// Those with another answer than their pod must get.
+    misjudged: Vec<String>,
 }
 
 /// What the API server counts of our webhooks, by series.
@@ -56,8 +77,8 @@ impl<'a> Load<'a> {
         let state = Arc::new(State::default());
         let before = Failures::counted(cluster)?;
         let pods = [
-            Pod::new(namespace.name(), "right", "test/amd64-only:1").on_node(REAL_NODE),
-            Pod::new(namespace.name(), "wrong", "test/arm64-only:1").on_node(REAL_NODE),
+            Pod::new(namespace.name(), RIGHT, "test/amd64-only:1").on_node(REAL_NODE),
+            Pod::new(namespace.name(), WRONG, "test/arm64-only:1").on_node(REAL_NODE),
         ];
         let pods = pods.map(|pod| pod.manifest());
         let kubeconfig = Kubeconfig::read_from(cluster.kubectl.kubeconfig())?;
@@ -70,27 +91,65 @@ impl<'a> Load<'a> {
             state,
             thread: Some(std::thread::spawn(calls)),
             before,
-            _namespace: namespace,
+            namespace,
         })
+    }
+
+    /// The calls so far.
+    pub(crate) fn calls(&self) -> usize {
+        self.state.calls.load(Ordering::Relaxed)
     }
 
     /// Goes on until there have been `least` calls, and some after this moment, and ends.
     pub(crate) fn finish(mut self, least: usize) -> Result<Tally> {
-        let least = least.max(self.state.calls.load(Ordering::Relaxed) + 50);
+        let least = least.max(self.calls() + 50);
         until("enough calls", Duration::from_secs(600), || {
             let ended = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
-            let calls = self.state.calls.load(Ordering::Relaxed);
-            Ok((ended || calls >= least).then_some(()))
+            Ok((ended || self.calls() >= least).then_some(()))
         })?;
         self.state.stop.store(true, Ordering::Relaxed);
         let thread = self.thread.take().context("the load runs once")?;
         thread.join().map_err(|_| anyhow!("the load panicked"))??;
         let changed = self.state.changed.lock().map_err(|_| anyhow!("poisoned"))?;
         Ok(Tally {
-            calls: self.state.calls.load(Ordering::Relaxed),
+            calls: self.calls(),
+            broken: self.state.broken.load(Ordering::Relaxed),
             changed: changed.clone(),
             failures: Failures::counted(self.cluster)?.without(&self.before),
+            audited: self.audited()?,
         })
+    }
+
+    /// Waits until the audit log has every call.
+    fn audited(&self) -> Result<Audited> {
+        until("every call is audited", Duration::from_secs(20), || {
+            let events = self.cluster.audit_events(self.namespace.name())?;
+            let audited = Audited::of(&events);
+            Ok((audited.calls >= self.calls()).then_some(audited))
+        })
+    }
+}
+
+impl Audited {
+    fn of(events: &[Value]) -> Self {
+        let mut audited = Self::default();
+        for event in events {
+            let object = &event["objectRef"];
+            if object["resource"] != "pods" || event["verb"] != "create" {
+                continue;
+            }
+            audited.calls += 1;
+            let must = match object["name"].as_str() {
+                Some(RIGHT) => "allow",
+                _ => "deny",
+            };
+            match event["annotations"]["pods.platform-gate.io/decision"].as_str() {
+                Some(decision) if decision == must => {}
+                Some(_) => audited.misjudged.push(event.to_string()),
+                None => audited.unanswered.push(event.to_string()),
+            }
+        }
+        audited
     }
 }
 
@@ -104,22 +163,39 @@ impl Tally {
     /// Nothing failed and nothing changed.
     pub(crate) fn is_flawless(&self) -> Result<()> {
         ensure!(
-            self.failures.0.is_empty() && self.changed.is_empty(),
-            "{self}: {:#?} {:#?}",
+            self.failures.0.is_empty() && self.changed.is_empty() && self.unanswered() == 0,
+            "{self}: {:#?} {:#?} {:#?}",
             self.failures,
-            &self.changed[..self.changed.len().min(5)]
+            &self.changed[..self.changed.len().min(5)],
+            &self.audited.unanswered[..self.unanswered().min(5)],
         );
+        self.answers_are_right()
+    }
+
+    /// Whatever failed: where platform-gate did answer, it answered as always.
+    pub(crate) fn answers_are_right(&self) -> Result<()> {
+        let misjudged = &self.audited.misjudged;
+        ensure!(misjudged.is_empty(), "{self}: {misjudged:#?}");
         Ok(())
+    }
+
+    /// Calls without an answer of ours.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.audited.unanswered.len()
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (calls, failed, changed) = (self.calls, self.failures.0.len(), self.changed.len());
+        let (calls, failed, changed) = (self.calls, self.unanswered(), self.changed.len());
         write!(
             f,
-            "{calls} calls, {failed} series of failures at the API server, {changed} verdicts changed"
-        )
+            "{calls} calls, {failed} without an answer of ours, {changed} other verdicts"
+        )?;
+        match self.broken {
+            0 => Ok(()),
+            broken => write!(f, ", {broken} connections to the API server broke"),
+        }
     }
 }
 
@@ -155,17 +231,14 @@ fn run(kubeconfig: Kubeconfig, namespace: &str, pods: &[String; 2], state: &Stat
     runtime.block_on(async {
         let options = KubeConfigOptions::default();
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
-        let api = Api::namespaced(Client::try_from(config)?, namespace);
-        let callers = (0..CALLERS).map(|_| call(&api, pods, state));
+        let client = Client::try_from(config)?;
+        let callers = (0..CALLERS).map(|_| call(&client, namespace, pods, state));
         futures::future::try_join_all(callers).await.map(drop)
     })
 }
 
-async fn call(api: &Api<PodObject>, pods: &[String; 2], state: &State) -> Result<()> {
-    let dry_run = PostParams {
-        dry_run: true,
-        ..PostParams::default()
-    };
+async fn call(client: &Client, namespace: &str, pods: &[String; 2], state: &State) -> Result<()> {
+    let api = Api::namespaced(client.clone(), namespace);
     let [right, wrong] = [
         serde_json::from_str(&pods[0])?,
         serde_json::from_str(&pods[1])?,
@@ -174,8 +247,8 @@ async fn call(api: &Api<PodObject>, pods: &[String; 2], state: &State) -> Result
     pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !state.stop.load(Ordering::Relaxed) {
         pace.tick().await;
-        let admitted = api.create(&dry_run, &right).await.map(drop);
-        let rejected = api.create(&dry_run, &wrong).await.map(drop);
+        let admitted = ask(client, &api, &right, state).await;
+        let rejected = ask(client, &api, &wrong, state).await;
         state.calls.fetch_add(2, Ordering::Relaxed);
         let is_ours = |error: &kube::Error| error.to_string().contains("no match");
         let changed = match (admitted, rejected) {
@@ -191,4 +264,37 @@ async fn call(api: &Api<PodObject>, pods: &[String; 2], state: &State) -> Result
             .push(changed);
     }
     Ok(())
+}
+
+/// A call, made again where the connection to the API server broke. Before that it has to be ready, as behind a load
+/// balancer.
+async fn ask(
+    client: &Client,
+    api: &Api<PodObject>,
+    pod: &PodObject,
+    state: &State,
+) -> kube::Result<()> {
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    loop {
+        match api.create(&dry_run, pod).await {
+            Ok(_) => return Ok(()),
+            Err(answer @ kube::Error::Api(_)) => return Err(answer),
+            Err(error) if state.stop.load(Ordering::Relaxed) => return Err(error),
+            Err(_) => state.broken.fetch_add(1, Ordering::Relaxed),
+        };
+        let mut pace = tokio::time::interval(PACE);
+        while !state.stop.load(Ordering::Relaxed) && !is_ready(client).await {
+            pace.tick().await;
+        }
+    }
+}
+
+async fn is_ready(client: &Client) -> bool {
+    match hyper::Request::get("/readyz").body(Vec::new()) {
+        Ok(request) => client.request_text(request).await.is_ok(),
+        Err(_) => false,
+    }
 }

@@ -1,7 +1,7 @@
-//! A program of the cluster: started with its own log file, asked whether it still runs. Nothing here ends a program
-//! in an orderly way: all of them are in one pid namespace, which ends them when the harness does.
+//! A program of the cluster: started with its own log file, asked whether it still runs, ended where a trial wants it so.
+//! All of them are in one pid namespace, which ends the rest when the harness ends.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -15,11 +15,11 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command`; what it prints goes to `<logs>/<name>.log`.
+    /// Starts `command`; what it prints goes to the end of `<logs>/<name>.log`.
     pub(crate) fn start(name: &str, logs: &Path, command: &mut Command) -> Result<Self> {
         let log = logs.join(format!("{name}.log"));
-        let output =
-            File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
+        let output = OpenOptions::new().create(true).append(true).open(&log);
+        let output = output.with_context(|| format!("cannot create {}", log.display()))?;
         let errors = output.try_clone().context("cannot share the log file")?;
         let child = command
             .stdin(Stdio::null())
@@ -47,6 +47,16 @@ impl Process {
             self.log.display(),
             tail(&self.log)
         )
+    }
+
+    /// Sends it the signal (`TERM`, `KILL`) and waits for its end.
+    pub(crate) fn end(mut self, signal: &str) -> Result<()> {
+        let id = self.child.id().to_string();
+        output(Command::new("kill").args(["-s", signal, &id]))?;
+        let status = self.child.wait();
+        status
+            .map(drop)
+            .with_context(|| format!("cannot wait for {}", self.name))
     }
 }
 

@@ -5,6 +5,7 @@ mod cli;
 mod install;
 mod nodes;
 mod operate;
+mod outage;
 mod outcomes;
 mod pin;
 mod placement;
@@ -126,6 +127,10 @@ const ALL: &[(&str, Run)] = &[
         "nothing_fails_during_upgrade_and_rollback",
         operate::nothing_fails_during_upgrade_and_rollback,
     ),
+    (
+        "nothing_fails_while_the_api_server_restarts",
+        outage::nothing_fails_while_the_api_server_restarts,
+    ),
     ("helm_test_passes", operate::helm_test_passes),
     (
         "pinned_pods_land_where_they_run",
@@ -135,8 +140,20 @@ const ALL: &[(&str, Run)] = &[
         "scan_finds_what_a_migration_breaks",
         cli::scan_finds_what_a_migration_breaks,
     ),
+    (
+        "restricted_is_all_that_it_needs",
+        install::restricted_is_all_that_it_needs,
+    ),
     ("no_call_failed", install::no_call_failed),
     // From here on calls fail, as they must.
+    (
+        "a_killed_replica_is_missed_for_a_moment",
+        outage::a_killed_replica_is_missed_for_a_moment,
+    ),
+    (
+        "a_cluster_comes_up_with_nobody_to_ask",
+        outage::a_cluster_comes_up_with_nobody_to_ask,
+    ),
     ("damage_is_repaired", operate::damage_is_repaired),
     (
         "five_replicas_at_once_make_one_ca",

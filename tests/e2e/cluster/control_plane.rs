@@ -137,21 +137,18 @@ fn audit_log(layout: &Layout) -> PathBuf {
     layout.logs.join("audit.jsonl")
 }
 
-/// The annotations of the logged requests for a resource (`pods`) of a name.
-pub(crate) fn audit_annotations(layout: &Layout, resource: &str, name: &str) -> Result<Vec<Value>> {
+/// Every request in the audit log, in order.
+pub(crate) fn audit_events(layout: &Layout) -> Result<Vec<Value>> {
     let path = audit_log(layout);
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut annotations = Vec::new();
-    for line in text.lines() {
-        let mut event: Value =
-            serde_json::from_str(line).context("a line of the audit log is no JSON")?;
-        let object = &event["objectRef"];
-        if object["resource"] == resource && object["name"] == name {
-            annotations.push(event["annotations"].take());
-        }
-    }
-    Ok(annotations)
+    // The last line may be half written.
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    whole
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<serde_json::Result<_>>()
+        .context("a line of the audit log is no JSON")
 }
 
 /// Starts the controllers, each with a service account of its own as in a real cluster.

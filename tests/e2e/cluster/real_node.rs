@@ -16,7 +16,8 @@ use crate::wait::until;
 /// The real node's name.
 pub(crate) const NAME: &str = "linux-amd64";
 
-const SOCKET: &str = "/run/containerd/containerd.sock";
+/// Where containerd listens.
+pub(super) const SOCKET: &str = "/run/containerd/containerd.sock";
 
 /// Starts containerd, which pulls from `registry` whatever host an image names.
 pub(crate) fn start_containerd(layout: &Layout, registry: &Registry) -> Result<Process> {

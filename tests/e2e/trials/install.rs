@@ -14,12 +14,15 @@ use crate::wait::until;
 pub(super) const RELEASE: &str = "platform-gate";
 /// The release's namespace.
 pub(crate) const NAMESPACE: &str = "platform-gate";
+/// What the labels and annotations of the Pod Security Standards begin with.
+const PSS: &str = "pod-security.kubernetes.io";
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/platform-gate");
 const WAIT: [&str; 3] = ["--wait", "--timeout", "120s"];
 const MINUTE: Duration = Duration::from_secs(60);
 
 pub(crate) fn helm_installs_it(cluster: &Cluster) -> Result<()> {
     push_image(cluster)?;
+    cluster.kubectl.apply(&restricted_namespace().to_string())?;
     let values = write_values(&values(cluster)?.to_string())?;
     let install = ["install", RELEASE, CHART, "--namespace", NAMESPACE];
     let rest = ["--create-namespace", "--values", &values];
@@ -33,6 +36,36 @@ pub(crate) fn helm_installs_it(cluster: &Cluster) -> Result<()> {
     );
     is_enforced(cluster)?;
     cluster.kubectl.note_answers();
+    Ok(())
+}
+
+/// The release's namespace, under the strictest of the Pod Security Standards from the beginning.
+fn restricted_namespace() -> Value {
+    let modes = ["enforce", "warn", "audit"];
+    let labels = modes.map(|mode| (format!("{PSS}/{mode}"), json!("restricted")));
+    let labels = serde_json::Map::from_iter(labels);
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}})
+}
+
+/// Every pod and workload of the release, those of `helm test` too, was held to `restricted`, and none went against it.
+pub(crate) fn restricted_is_all_that_it_needs(cluster: &Cluster) -> Result<()> {
+    let enforced = format!("{PSS}/enforce-policy");
+    let mut pods = 0;
+    for event in cluster.audit_events(NAMESPACE)? {
+        let told = |key: &str| event["annotations"].get(format!("{PSS}/{key}"));
+        ensure!(told("audit-violations").is_none(), "{event}");
+        let object = &event["objectRef"];
+        let creates = event["verb"] == "create" && object["resource"] == "pods";
+        if creates && object["subresource"].is_null() {
+            ensure!(event["responseStatus"]["code"] == 201, "{event}");
+            ensure!(
+                event["annotations"][&enforced] == "restricted:latest",
+                "{event}"
+            );
+            pods += 1;
+        }
+    }
+    ensure!(pods >= 2, "the audit log has {pods} pods");
     Ok(())
 }
 
@@ -91,6 +124,8 @@ fn values(cluster: &Cluster) -> Result<Value> {
         "image": {"registry": cluster.registry.host()},
         // As short as may be, for the trial that changes the CA.
         "certificate": {"overlapSeconds": 5},
+        // Sparse objects must not make it fail: that would skip the webhook.
+        "webhook": {"matchConditions": [match_condition()]},
         "registryCA": {"bundles": {"registry.pem": ca}},
         "settings": {
             "registries": {
@@ -99,6 +134,14 @@ fn values(cluster: &Cluster) -> Result<Value> {
             },
         },
     }))
+}
+
+/// One that lets every pod of the trials through to us.
+fn match_condition() -> Value {
+    json!({
+        "name": "not-marked",
+        "expression": "!has(object.metadata.labels) || !('unasked' in object.metadata.labels)",
+    })
 }
 
 fn write_values(values: &str) -> Result<String> {
@@ -121,7 +164,8 @@ fn state_of_pods(cluster: &Cluster) -> String {
     format!("{}\n{}", either(describe), either(logs))
 }
 
-/// What the API server counted: no call failed and none was skipped. A dead webhook exports nothing itself.
+/// What the API server counted: no call failed, none was skipped, no match condition could not be evaluated, and no
+/// certificate was without names. A dead webhook exports nothing itself.
 pub(crate) fn no_call_failed(cluster: &Cluster) -> Result<()> {
     let metrics = cluster.kubectl.run(&["get", "--raw", "/metrics"])?;
     let ours = |line: &&str| line.contains(".platform-gate.io");
@@ -143,6 +187,21 @@ pub(crate) fn no_call_failed(cluster: &Cluster) -> Result<()> {
     ensure!(
         opened.is_empty(),
         "the API server admitted pods unasked: {opened:#?}"
+    );
+    for counter in [
+        "apiserver_admission_match_condition_evaluation_errors_total",
+        "apiserver_webhooks_x509_missing_san_total",
+        "apiserver_webhooks_x509_insecure_sha1_total",
+    ] {
+        let mut lines = metrics.lines().filter(|line| line.starts_with(counter));
+        let counted = lines.find(|line| !line.ends_with(" 0"));
+        ensure!(counted.is_none(), "{counted:?}");
+    }
+    let configuration = ["validatingwebhookconfiguration", RELEASE];
+    let configuration = cluster.kubectl.get(&configuration)?;
+    ensure!(
+        configuration["webhooks"][0]["matchConditions"].is_array(),
+        "no match condition was evaluated"
     );
     Ok(())
 }
