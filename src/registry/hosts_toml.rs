@@ -1,7 +1,9 @@
 //! containerd's folder of hosts, `/etc/containerd/certs.d/HOST/hosts.toml`, read as containerd 2 does.
 //!
-//! Leaves out `push`, dial time-outs, and folders that hold certificates without a `hosts.toml`. Of several client
-//! certificates for one host the first is used.
+//! A folder without a `hosts.toml` may hold certificates as Docker has them: `*.crt` is a CA, `*.cert` with the `*.key` of
+//! the same name a client certificate.
+//!
+//! Leaves out `push` and dial time-outs. Of several client certificates for one host the first is used.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -33,7 +35,7 @@ struct RawFile {
     own: RawHost,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct RawHost {
     capabilities: Option<Vec<String>>,
     ca: Option<OneOrMore<String>>,
@@ -79,28 +81,70 @@ pub fn load_hosts_folder(folder: &Path) -> HostFiles {
     names.sort_unstable();
     for name in names {
         let folder = folder.join(&name);
-        let path = folder.join("hosts.toml");
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if is_absent(&error) => continue,
-            Err(error) => {
-                let mistake = format!("{}: cannot be read: {error}", path.display());
-                files.mistakes.push(mistake);
-                continue;
-            }
-        };
         let host = host_of_folder(&name);
-        match parse_hosts(&host, &folder, &text) {
-            Ok(settings) => {
+        match read_host(&host, &folder) {
+            Ok(None) => {}
+            Ok(Some(settings)) => {
                 files.hosts.insert(host, settings);
             }
-            Err(problem) => {
-                let mistake = format!("{}: {problem}", path.display());
-                files.mistakes.push(mistake);
-            }
+            Err(mistake) => files.mistakes.push(mistake),
         }
     }
     files
+}
+
+/// What the folder of one host says; `None` if it says nothing.
+fn read_host(host: &str, folder: &Path) -> Result<Option<HostSettings>, String> {
+    let path = folder.join("hosts.toml");
+    let settings = match std::fs::read_to_string(&path) {
+        Ok(text) => parse_hosts(host, folder, &text).map(Some),
+        Err(error) if is_absent(&error) => {
+            let settings = read_certificates(host, folder);
+            return settings.map_err(|problem| format!("{}: {problem}", folder.display()));
+        }
+        Err(error) => Err(format!("cannot be read: {error}")),
+    };
+    settings.map_err(|problem| format!("{}: {problem}", path.display()))
+}
+
+/// Docker's certificates, which containerd takes where there is no `hosts.toml`.
+fn read_certificates(host: &str, folder: &Path) -> Result<Option<HostSettings>, String> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(format!("cannot be read: {error}")),
+    };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut names: Vec<String> = names.collect();
+    names.sort_unstable();
+    let is = |name: &String, extension: &str| name.ends_with(extension);
+    let ca: Vec<String> = names.iter().filter(|n| is(n, ".crt")).cloned().collect();
+    let client = names.iter().filter_map(|name| {
+        let stem = name.strip_suffix(".cert")?;
+        Some(OneOrMore::More(vec![name.clone(), format!("{stem}.key")]))
+    });
+    let client: Vec<_> = client.collect();
+    // A volume of Kubernetes has folders of its own, such as `..data`.
+    if (ca.is_empty() && client.is_empty()) || host.starts_with('.') {
+        return Ok(None);
+    }
+    check_host(host)?;
+    let raw = RawHost {
+        ca: Some(OneOrMore::More(ca)),
+        client: Some(OneOrMore::More(client)),
+        ..RawHost::default()
+    };
+    Ok(Some(HostSettings {
+        connection: connection(&raw, folder)?,
+        ..HostSettings::default()
+    }))
+}
+
+fn check_host(host: &str) -> Result<(), String> {
+    match host == "*" || upstream_url(host, Scheme::Https).is_some() {
+        true => Ok(()),
+        false => Err("the folder's name is no host: write host, host:port or _default".to_owned()),
+    }
 }
 
 /// No folder, or one without the file: a volume of Kubernetes has some of its own.
@@ -130,9 +174,7 @@ fn host_of_folder(name: &str) -> String {
 
 pub(super) fn parse_hosts(host: &str, folder: &Path, text: &str) -> Result<HostSettings, String> {
     let raw: RawFile = toml::from_str(text).map_err(|error| one_line(&error))?;
-    if host != "*" && upstream_url(host, Scheme::Https).is_none() {
-        return Err("the folder's name is no host: write host, host:port or _default".to_owned());
-    }
+    check_host(host)?;
     let mut settings = HostSettings::default();
     for (url, raw) in raw.host.unwrap_or_default() {
         let raw: RawHost = raw

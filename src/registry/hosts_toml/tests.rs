@@ -167,6 +167,48 @@ fn folders_are_named_for_hosts_and_a_bad_file_spoils_no_other() {
 }
 
 #[test]
+fn without_a_hosts_toml_there_may_be_certificates_as_docker_has_them() {
+    let root = tempfile::tempdir().unwrap();
+    let pair = pair();
+    let files = [
+        ("r.example:5000/a.crt", &pair.0),
+        ("r.example:5000/b.crt", &pair.0),
+        ("r.example:5000/client.cert", &pair.0),
+        ("r.example:5000/client.key", &pair.1),
+        ("_default/ca.crt", &pair.0),
+        ("lonely.example/client.cert", &pair.0),
+        ("a b/ca.crt", &pair.0),
+        ("..data/ca.crt", &pair.0),
+        ("both.example/ca.crt", &pair.0),
+        (
+            "both.example/hosts.toml",
+            &"[host.\"https://m.example\"]\n".to_owned(),
+        ),
+    ];
+    for (name, text) in files {
+        let path = root.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let files = load_hosts_folder(root.path());
+    let hosts: Vec<_> = files.hosts.keys().collect();
+    assert_eq!(hosts, ["*", "both.example", "r.example:5000"]);
+    let connection = &files.hosts["r.example:5000"].connection;
+    let cas = String::from_utf8(connection.ca_pem.clone().unwrap()).unwrap();
+    assert_eq!(cas.matches("BEGIN CERTIFICATE").count(), 2);
+    assert!(connection.identity_pem.is_some());
+    assert!(files.hosts["*"].connection.identity_pem.is_none());
+    assert!(files.hosts["both.example"].connection.ca_pem.is_none());
+    for (mistake, want) in files.mistakes.iter().zip([
+        "a b: the folder's name is no host",
+        "lonely.example: cannot read \"client.key\"",
+    ]) {
+        assert!(mistake.contains(want), "{mistake}");
+    }
+    assert_eq!(files.mistakes.len(), 2, "{:?}", files.mistakes);
+}
+
+#[test]
 fn certificates_that_cannot_be_used_leave_out_their_registry_alone() {
     let folder = tempfile::tempdir().unwrap();
     let (mine, other) = (pair(), pair());
