@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::support::load::{Load, Report, client};
 use crate::support::program::Server;
-use crate::support::registry::FakeRegistry;
+use crate::support::registry::{Answer, FakeRegistry};
 use crate::support::site::{INDEX, MANIFEST, Site, descriptor, index_of};
 
 const PLATFORMS: [&str; 6] = [
@@ -200,6 +200,77 @@ fn tell(warm: &Report, dead: &Report, stale: &Report) {
     println!(
         "load: dead, answers to renew:  {stale}, p99 {:.2} of alive",
         ratio(stale)
+    );
+}
+
+/// One namespace keeps asking for images of registries that never answer, as fast as it can over thirty connections. The
+/// pods of others, each with an image that nobody has asked for before, are judged as without it (OPERATIONS T4).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "its figures are the point: run it with --nocapture"]
+async fn a_tenant_in_a_tar_pit_keeps_nobody_else_waiting() {
+    const IMAGES: usize = 300;
+    const PITS: usize = 20;
+    let (site, folder) = (site(2 * IMAGES), tempfile::tempdir().unwrap());
+    let registry = FakeRegistry::start(move |request| site.answer(request)).await;
+    let mut pits = Vec::new();
+    for _ in 0..PITS {
+        pits.push(FakeRegistry::start(|_| Answer::new(200).stalled_body()).await);
+    }
+    let pit_hosts: Vec<String> = pits.iter().map(FakeRegistry::host).collect();
+    let mut server = serve(&folder);
+    let url = format!("https://{}", server.webhook);
+    let quiet = |first: usize| {
+        let host = registry.host();
+        let load = Load {
+            url: url.clone(),
+            connections: 2,
+            reviews: IMAGES,
+        };
+        async move {
+            let of_pods = move |number| review(&host, number, [first + number]);
+            load.run(of_pods).await
+        }
+    };
+    let alone = quiet(0).await;
+    let greedy = Load {
+        url: url.clone(),
+        connections: 30,
+        reviews: usize::MAX,
+    };
+    let flood = tokio::spawn(async move {
+        let of_pods = move |number: usize| {
+            let body = review(&pit_hosts[number % PITS], number, [number]);
+            let namespaces = format!("team-{}", number % 7);
+            body.replace(&namespaces, "greedy")
+        };
+        greedy.run(of_pods).await
+    });
+    let is_stuck = async {
+        while pits.iter().map(|pit| pit.lines().len()).sum::<usize>() < PITS {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), is_stuck)
+        .await
+        .unwrap();
+    let beside = quiet(IMAGES).await;
+    flood.abort();
+    for response in alone.responses.iter().chain(&beside.responses) {
+        assert_eq!(
+            (&response["allowed"], response.get("warnings")),
+            (&true.into(), None)
+        );
+    }
+    tell_of_neighbours(&alone, &beside);
+    server.stop();
+}
+
+#[expect(clippy::print_stdout, reason = "a test says what it measured")]
+fn tell_of_neighbours(alone: &Report, beside: &Report) {
+    println!("load: cold images, alone:      {alone}");
+    println!(
+        "load: beside a tar pit:        {beside}, p99 {:.2} of alone",
+        beside.ratio_to(alone, 99)
     );
 }
 
