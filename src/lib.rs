@@ -13,6 +13,7 @@ pub mod config;
 pub mod metrics;
 pub mod registry;
 pub mod report;
+pub mod trace;
 pub mod webhook;
 
 #[cfg(any(test, feature = "fuzz"))]

@@ -48,6 +48,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::time::{Instant, timeout_at};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use url::Url;
 
 use self::egress::{Authority, Guard, Scheme, authority};
@@ -71,6 +73,7 @@ use self::transport::Transport;
 use crate::domain::image::Image;
 use crate::domain::lookup::LookupFailure;
 use crate::domain::reference::Reference;
+use crate::trace;
 pub use reqwest::header::HeaderMap;
 
 /// All registries, with what is known of them; cheap to clone.
@@ -156,7 +159,22 @@ impl Registry {
         deadline: Instant,
         asked: &AtomicBool,
     ) -> Result<Arc<Image>, LookupFailure> {
-        let caller = caller.into();
+        let span = tracing::info_span!(target: trace::TARGET, "look-up", cache = Empty, error.type = Empty);
+        let found = self.look_up(reference, caller.into(), deadline, asked);
+        let found = found.instrument(span.clone()).await;
+        if let Err(failure) = &found {
+            span.record("error.type", failure.code());
+        }
+        found
+    }
+
+    async fn look_up(
+        &self,
+        reference: &Reference,
+        caller: Caller<'_>,
+        deadline: Instant,
+        asked: &AtomicBool,
+    ) -> Result<Arc<Image>, LookupFailure> {
         let lookups = self.lookups.load_full();
         let credentials = &lookups.credentials;
         let all = credentials
@@ -169,13 +187,16 @@ impl Registry {
         let measures = &lookups.known.measures;
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh()) {
             measures.cache(CacheResult::Hit);
+            Span::current().record("cache", "hit");
             return kept.outcome.clone();
         }
         if let Some(image) = lookups.revalidating(&key, kept.as_ref(), caller) {
             measures.cache(CacheResult::Stale);
+            Span::current().record("cache", "stale");
             return Ok(image);
         }
         measures.cache(CacheResult::Miss);
+        Span::current().record("cache", "miss");
         asked.store(true, Ordering::Relaxed);
         let older = || kept.and_then(|kept| kept.outcome.ok());
         let flight = match lookups.join(&key, caller, deadline).await {

@@ -2,22 +2,38 @@
 
 use std::io::{IsTerminal, Write};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::trace::{TARGET, Traces};
 
 /// Starts logging: JSON, one object a line, unless a person reads it on a terminal. `RUST_LOG` filters.
 pub(super) fn start(default: &str) {
+    start_with_traces(default, None);
+}
+
+/// The same, with the spans of this program for whoever takes traces. The log has none of them.
+pub(super) fn start_with_traces(default: &str, traces: Option<&Traces>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let to_stderr = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let filter = match format!("{TARGET}=off").parse() {
+        Ok(no_spans) => filter.add_directive(no_spans),
+        Err(_) => filter,
+    };
+    let to_stderr = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         // A reader of the log that has gone must not fail a review.
         .log_internal_errors(false);
-    // A second start, as in tests, keeps the first.
-    let _ = if std::io::stderr().is_terminal() {
-        to_stderr.with_target(false).try_init()
+    let to_stderr = if std::io::stderr().is_terminal() {
+        to_stderr.with_target(false).boxed()
     } else {
-        to_stderr.json().flatten_event(true).try_init()
+        to_stderr.json().flatten_event(true).boxed()
     };
+    // A second start, as in tests, keeps the first.
+    let _ = tracing_subscriber::registry()
+        .with(to_stderr.with_filter(filter))
+        .with(traces.map(Traces::layer))
+        .try_init();
 }
 
 /// Tells the user what went wrong.

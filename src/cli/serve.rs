@@ -29,6 +29,7 @@ use crate::domain::inventory::Inventory;
 use crate::gate::{Gate, unix_now};
 use crate::metrics::Metrics;
 use crate::registry::{EgressPolicy, Registry};
+use crate::trace::Traces;
 use crate::webhook::{Deadline, Options, ReviewPath, Server, Shared};
 
 /// Run the admission webhook
@@ -61,15 +62,15 @@ type SharedNetworks = Arc<Mutex<Networks>>;
 
 type ReviewFuture = BoxFuture<'static, Result<Vec<u8>, ReviewError>>;
 
+const LOG_FILTER: &str = "info,kube_client=error,kube_runtime=warn,reqwest=off,hyper=off,hyper_util=off,h2=off,rustls=error";
 /// The namespace that the pod runs in, set by the chart.
 const NAMESPACE_VARIABLE: &str = "POD_NAMESPACE";
 /// The pod's name, set by the chart: under it a replica holds the Lease.
 const POD_VARIABLE: &str = "POD_NAME";
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
-    logging::start(
-        "info,kube_client=error,kube_runtime=warn,reqwest=off,hyper=off,hyper_util=off,h2=off,rustls=error",
-    );
+    let traces = Traces::from_env()?;
+    logging::start_with_traces(LOG_FILTER, traces.as_ref());
     let settings = Settings::load_or_default(args.config.as_deref())?;
     let server = Server::bind(options(&args)).await?;
     let addresses = server.addresses();
@@ -107,6 +108,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     tracing::info!(webhook = %addresses.webhook, metrics = %addresses.health, "listening");
     let review = reviews(&gate, &shared.metrics);
     server.run(review, shared, stop_signal()?).await?;
+    if let Some(traces) = traces {
+        tokio::task::spawn_blocking(|| traces.finish()).await?;
+    }
     Ok(Exit::Fine)
 }
 

@@ -57,6 +57,15 @@ impl Reviewed {
 }
 
 /// What the audit log says of exemptions that were used.
+impl Reviewed {
+    /// Adds the decision to the span of the review.
+    pub(super) fn tell_trace(&self) {
+        let span = tracing::Span::current();
+        span.record("platform_gate.decision", self.labels.decision);
+        span.record("platform_gate.reason", self.labels.reason);
+    }
+}
+
 fn told(exemptions: &[Exemption]) -> Option<(String, String)> {
     let told = exemptions
         .iter()

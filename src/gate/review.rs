@@ -43,6 +43,7 @@ impl Gate {
             None => self.review_pod(&request, deadline).await,
         };
         reviewed.count(metrics);
+        reviewed.tell_trace();
         metrics.answered(started.elapsed(), reviewed.asked);
         Ok(write_response(&request.uid, reviewed.answer))
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, Shared};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::keychain::Identity;
 use super::settings::RegistrySettings;
@@ -17,6 +18,7 @@ use crate::domain::image::{EntryContent, EntryPlatform, Image, ImageContent, Ima
 use crate::domain::lookup::LookupFailure;
 use crate::domain::platform::Platform;
 use crate::domain::reference::Reference;
+use crate::trace;
 
 /// What an answer depends on. The identity keeps what one tenant's credentials opened from every other tenant
 /// (OPERATIONS T1).
@@ -187,10 +189,13 @@ impl Cache {
             key: key.clone(),
         };
         let load = load();
-        let task = tokio::spawn(async move {
+        let span = tracing::info_span!(target: trace::TARGET, parent: None, "flight");
+        trace::follow(&span);
+        let flight = async move {
             let _landing = landing;
             load.await
-        });
+        };
+        let task = tokio::spawn(flight.instrument(span));
         let flight = async move { task.await.unwrap_or(Err(LookupFailure::Internal)) };
         let flight = flight.boxed().shared();
         flights.insert(key.clone(), flight.clone());

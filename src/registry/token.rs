@@ -10,6 +10,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
+use tracing::Instrument;
 use url::Url;
 
 use super::egress::{Authority, Trust};
@@ -152,7 +153,8 @@ async fn fetch_token(
         headers: HeaderMap::new(),
         led_by: Trust::Named,
     };
-    let answer = transport.send(request).await?;
+    let span = tracing::info_span!(target: crate::trace::TARGET, "token");
+    let answer = transport.send(request).instrument(span).await?;
     match answer.status() {
         status if status.is_success() => {
             parse_token(&transport.read_body(answer, MAX_TOKEN_BODY).await?)

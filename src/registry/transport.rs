@@ -11,6 +11,8 @@ use oci_distribution::errors::{OciEnvelope, OciErrorCode};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode};
 use tokio::time::{Instant, timeout};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use url::Url;
 
 use super::breaker::{Breakers, State, Strike};
@@ -22,6 +24,7 @@ use super::known::Known;
 use super::measure::{Measures, Rule};
 use super::settings::{RegistryError, RegistrySettings};
 use crate::domain::lookup::LookupFailure;
+use crate::trace;
 
 /// Most redirects followed for one request.
 const MAX_REDIRECTS: usize = 3;
@@ -204,6 +207,33 @@ impl Transport {
 
     /// One request and the headers of its answer, the guard applied.
     async fn exchange(&self, request: &Request<'_>) -> Result<Response, Broken> {
+        let span = self.span_of(request);
+        let answer = self.exchange_now(request).instrument(span.clone()).await;
+        match &answer {
+            Ok(answer) => span.record("http.response.status_code", answer.status().as_u16()),
+            Err(broken) => span.record("error.type", broken.failure.code()),
+        };
+        answer
+    }
+
+    /// Says of the URL as much as logs and metrics do: a host that the settings name.
+    fn span_of(&self, request: &Request<'_>) -> Span {
+        let span = tracing::info_span!(
+            target: trace::TARGET,
+            "registry request",
+            otel.kind = "client",
+            http.request.method = request.method.as_str(),
+            server.address = Empty,
+            http.response.status_code = Empty,
+            error.type = Empty,
+        );
+        if let Some(host) = authority(&request.url).filter(|_| !span.is_disabled()) {
+            span.record("server.address", &*self.measures.name_of(&host));
+        }
+        span
+    }
+
+    async fn exchange_now(&self, request: &Request<'_>) -> Result<Response, Broken> {
         let blocked = Broken {
             failure: LookupFailure::Blocked,
             strike: None,

@@ -17,10 +17,12 @@ use axum::routing::post;
 use futures::FutureExt;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{Instrument, Span};
 
 use super::{Deadline, Options};
 use crate::admission::{Answer, ReviewError, parse_uid, write_response};
 use crate::metrics::{Metrics, RequestLabels};
+use crate::trace;
 
 /// Twice the 3 MiB that an API server takes, since an update brings the old object too, and room around it.
 pub const MAX_BODY_BYTES: usize = 7 * 1024 * 1024;
@@ -86,13 +88,43 @@ where
     F: Fn(ReviewPath, Bytes, Deadline) -> Fut,
     Fut: Future<Output = Result<Vec<u8>, ReviewError>>,
 {
-    let query = request.uri().query();
-    let deadline = Deadline::from_query(query, Instant::now(), reviewer.max_review);
+    let span = span_of(&request);
+    let deadline = Deadline::from_query(request.uri().query(), Instant::now(), reviewer.max_review);
+    answer(reviewer, path, request, deadline)
+        .instrument(span)
+        .await
+}
+
+/// The review as a part of the API server's trace.
+fn span_of(request: &Request) -> Span {
+    let span = tracing::info_span!(
+        target: trace::TARGET,
+        "review",
+        otel.kind = "server",
+        url.path = request.uri().path(),
+        http.response.status_code = tracing::field::Empty,
+        platform_gate.decision = tracing::field::Empty,
+        platform_gate.reason = tracing::field::Empty,
+    );
+    trace::join(&span, request.headers());
+    span
+}
+
+async fn answer<F, Fut>(
+    reviewer: &Reviewer<F>,
+    path: ReviewPath,
+    request: Request,
+    deadline: Deadline,
+) -> Response
+where
+    F: Fn(ReviewPath, Bytes, Deadline) -> Fut,
+    Fut: Future<Output = Result<Vec<u8>, ReviewError>>,
+{
     let outcome = match read_body(request).await {
         Ok(body) => reviewer.answer(path, body, deadline).await,
         Err(refusal) => Err(refusal),
     };
-    match outcome {
+    let response = match outcome {
         Ok(answer) => ([(header::CONTENT_TYPE, "application/json")], answer).into_response(),
         Err(refusal) => {
             // A review function that refuses under overload counts that itself.
@@ -101,7 +133,9 @@ where
             }
             refusal.into_response()
         }
-    }
+    };
+    Span::current().record("http.response.status_code", response.status().as_u16());
+    response
 }
 
 impl<F, Fut> Reviewer<F>

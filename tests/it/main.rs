@@ -24,6 +24,7 @@ mod shell;
 mod suggest;
 mod support;
 mod tidy;
+mod traces;
 mod verdict_properties;
 mod webhook;
 mod workloads;

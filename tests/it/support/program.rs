@@ -24,6 +24,11 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it on free ports of loopback.
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    /// The same, with variables in its environment.
+    pub(crate) fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let listen = [
             "--listen",
             "127.0.0.1:0",
@@ -33,6 +38,7 @@ impl Server {
             "0",
         ];
         let mut command = platform_gate(&[&["serve"][..], arguments, &listen].concat());
+        command.envs(variables.iter().copied());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         let listening = log
