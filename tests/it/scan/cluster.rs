@@ -17,6 +17,8 @@ struct World {
     pods: Vec<Value>,
     replica_sets: Vec<Value>,
     jobs: Vec<Value>,
+    /// Secrets of the namespace `shop`.
+    secrets: Vec<Value>,
     /// Paths that answer 403.
     forbidden: &'static [&'static str],
 }
@@ -44,6 +46,14 @@ impl World {
             let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403,
                 "message": "jobs is forbidden"});
             return Answer::json(status.to_string()).with_status(403);
+        }
+        let secret = request
+            .path
+            .strip_prefix("/api/v1/namespaces/shop/secrets/");
+        if let Some(name) = secret {
+            let mut secrets = self.secrets.iter();
+            let secret = secrets.find(|secret| secret["metadata"]["name"] == name);
+            return secret.map_or(Answer::new(404), |secret| Answer::json(secret.to_string()));
         }
         match request.path.as_str() {
             "/api/v1/nodes" => page(&self.nodes, &request.query),
@@ -97,6 +107,7 @@ async fn missing_rights_cost_names_and_no_more() {
         ],
         replica_sets: vec![json!({"metadata": owned("web-1", "Deployment", "web")})],
         jobs: vec![json!({"metadata": owned("tidy-1", "CronJob", "tidy")})],
+        secrets: Vec::new(),
         forbidden,
     };
     let desk = Desk::new().await;
@@ -128,6 +139,53 @@ async fn missing_rights_cost_names_and_no_more() {
         "{}",
         told.err
     );
+}
+
+/// Whose pods have the credentials sees the image; whoever has not is told that it is private.
+#[tokio::test(flavor = "multi_thread")]
+async fn private_images_are_read_with_the_pods_pull_secrets_where_that_is_asked_for() {
+    let site = Site::new().image("app", "1", r#"{"architecture":"amd64","os":"linux"}"#);
+    let registry = FakeRegistry::start(move |request| match &request.authorization {
+        Some(with) if *with == format!("Basic {}", base64("user:secret")) => site.answer(request),
+        _ => Answer::challenge(&["Basic realm=\"private\""]),
+    })
+    .await;
+    let host = registry.host();
+    let logins = json!({"auths": {&host: {"username": "user", "password": "secret"}}}).to_string();
+    let pod = |name: &str, secret: &str| {
+        json!({
+            "metadata": {"name": name, "namespace": "shop", "uid": name},
+            "spec": {"nodeName": "a", "imagePullSecrets": [{"name": secret}],
+                "containers": [{"name": "a", "image": format!("{host}/app:1")}]},
+        })
+    };
+    let world = || World {
+        nodes: vec![node("a", "amd64")],
+        pods: vec![pod("has", "right"), pod("lacks", "missing")],
+        secrets: vec![
+            json!({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "right", "namespace": "shop"},
+            "type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": base64(&logins)}}),
+        ],
+        ..World::default()
+    };
+    let desk = Desk::with(Site::new()).await;
+    desk.write("settings.yaml", "{}");
+    for (flags, want) in [
+        (&[][..], "has unauthorized, lacks unauthorized"),
+        (&["--pull-secrets"], "has runs, lacks unauthorized"),
+    ] {
+        let told = scan(&desk, &world().start().await, flags).await;
+        let rows = told.json()["workloads"].clone();
+        let row = |row: &Value| format!("{} {}", row["name"], row["code"]).replace('"', "");
+        let rows: Vec<String> = rows.as_array().unwrap().iter().map(row).collect();
+        assert_eq!(rows.join(", "), want, "{}", told.err);
+        assert!(!told.err.contains("secret:"), "{}", told.err);
+    }
+}
+
+fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
 }
 
 /// 5,000 pods of 250 Deployments with 300 images, half of them indexes, at a registry 50 ms away.
