@@ -11,9 +11,11 @@ pub mod namespaces;
 pub mod networks;
 pub mod nodes;
 pub mod pods;
+pub mod policy_reports;
 pub mod pull_secrets;
 pub mod runtime_classes;
 mod traffic;
+pub mod workloads;
 
 pub use list::ListError;
 pub use traffic::Freshness;

@@ -42,6 +42,8 @@ pub struct Settings {
     /// Whether the images of pods that run at the start are looked up, for which the chart must give the right to list
     /// pods.
     pub warm_up: bool,
+    /// The Lease of the replica that judges what makes pods in the background; absent where none does.
+    pub watch_lease: Option<String>,
     /// The operator's own credentials.
     pub credentials: OperatorCredentials,
     /// What is wrong with the files that the settings name and is left out of them: one sentence each, with the file.
@@ -136,6 +138,7 @@ impl Settings {
             blocked_networks: networks(&raw.blocked_networks, &mut mistakes),
             registries: registries.hosts,
             warm_up: raw.warm_up,
+            watch_lease: raw.watch.map(|watch| watch.lease_name),
             credentials: registries.credentials,
             left_out: registries.left_out,
             certificate: raw

@@ -4,6 +4,7 @@
 //! Leaves out HTTP (`webhook`), where nodes come from (`cluster`, files) and how images are fetched (`registry`).
 
 mod answer;
+mod background;
 mod exemptions;
 mod known;
 mod pin;
@@ -11,8 +12,10 @@ mod review;
 mod warm;
 mod workloads;
 
+pub use background::Found;
+
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime};
 
@@ -49,6 +52,8 @@ pub struct Gate {
     own_namespace: Option<String>,
     node_age: Option<AgeOf>,
     pull_secrets: Option<PullSecrets>,
+    /// How often what decides has changed, the nodes apart.
+    revision: AtomicU64,
     reads_pull_secrets: AtomicBool,
     namespaces: Option<Namespaces>,
 }
@@ -115,6 +120,7 @@ impl Gate {
             own_namespace,
             node_age: None,
             pull_secrets: None,
+            revision: AtomicU64::default(),
             reads_pull_secrets: AtomicBool::new(false),
             namespaces: None,
         }
@@ -136,6 +142,7 @@ impl Gate {
     pub fn set_rules(&self, rules: Rules) {
         let nodes = rules.nodes.clone();
         let before = self.rules.swap(Arc::new(rules));
+        self.revision.fetch_add(1, Ordering::Relaxed);
         if before.nodes != nodes {
             self.update(|inventory| inventory.set_rules(nodes));
         }
@@ -152,6 +159,7 @@ impl Gate {
             .runtime_classes
             .write()
             .unwrap_or_else(PoisonError::into_inner) = classes;
+        self.revision.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Lets denials soften to warnings while the nodes have not been heard of for too long.
@@ -389,7 +397,8 @@ impl Gate {
     }
 
     /// Whether the nodes, or the pools that may grow, have not been heard of for too long to prove anything.
-    fn is_stale(&self) -> bool {
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
         let age = self.node_age.as_ref();
         age.is_some_and(|age| age().is_none_or(|age| age > STALE_AFTER))
             || !self.inventory().knows_open_pools()

@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod registry;
 pub mod report;
 pub mod trace;
+pub mod watch;
 pub mod webhook;
 
 #[cfg(any(test, feature = "fuzz"))]

@@ -2,6 +2,8 @@
 //!
 //! Names follow Prometheus: base units, `_total` for counters. No image and no namespace is ever a label.
 
+mod watched;
+
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
@@ -40,6 +42,7 @@ pub struct Metrics {
     settings_taken: Gauge,
     certificate_in_order: Gauge,
     webhook_configured: Gauge,
+    watched: watched::Watched,
 }
 
 /// What a review was counted under. Values are literals, so that their number is bounded.
@@ -105,6 +108,7 @@ impl Default for Metrics {
             settings_taken: Gauge::default(),
             certificate_in_order: Gauge::default(),
             webhook_configured: Gauge::default(),
+            watched: watched::Watched::default(),
             registry: Registry::default(),
         };
         metrics.register(&mut registry);
@@ -169,6 +173,7 @@ impl Metrics {
         );
         self.register_certificate(registry);
         self.register_choices(registry);
+        self.watched.register(registry);
         let build = BuildLabels {
             version: env!("CARGO_PKG_VERSION"),
         };

@@ -4,6 +4,7 @@
 
 pub mod fix;
 pub mod json;
+pub mod policy;
 pub mod sarif;
 pub mod scan;
 pub mod text;

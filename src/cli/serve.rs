@@ -30,7 +30,8 @@ use crate::gate::{Gate, unix_now};
 use crate::metrics::Metrics;
 use crate::registry::{EgressPolicy, Registry};
 use crate::trace::Traces;
-use crate::webhook::{Deadline, Options, ReviewPath, Server, Shared};
+use crate::watch::{self, Watch};
+use crate::webhook::{Deadline, Options, Readiness, ReviewPath, Server, Shared};
 
 /// Run the admission webhook
 #[derive(Debug, ClapArgs)]
@@ -198,18 +199,65 @@ async fn on_cluster(
     watch_namespaces(client.clone(), namespaces, shared);
     watch_runtime_classes(client.clone(), &gate);
     follow_pools(client.clone(), &gate);
+    if let Some(lease) = settings.watch_lease.clone() {
+        keep_watch(client.clone(), lease, &gate, shared)?;
+    }
     if settings.warm_up {
         tokio::spawn(warm_up(client, Arc::clone(&gate), shared.clone()));
     }
     Ok(gate)
 }
 
-/// Looks up what runs, once this process is ready: before that it does not know which networks look-ups must not reach.
-async fn warm_up(client: kube::Client, gate: Arc<Gate>, shared: Shared) {
-    while !shared.readiness.is_ready() {
-        #[allow(clippy::disallowed_methods, reason = "nobody waits for the warm-up")]
+/// Judges what makes pods in the background, once this process is ready and until it is told to stop.
+fn keep_watch(
+    client: kube::Client,
+    lease: String,
+    gate: &Arc<Gate>,
+    shared: &Shared,
+) -> anyhow::Result<()> {
+    let namespace = std::env::var(NAMESPACE_VARIABLE).with_context(|| {
+        format!("{NAMESPACE_VARIABLE} is not set: it must name the namespace of the Lease {lease}")
+    })?;
+    let watch = Watch {
+        client,
+        gate: Arc::clone(gate),
+        metrics: Arc::clone(&shared.metrics),
+        settings: watch::Settings {
+            namespace,
+            lease,
+            identity: identity(),
+        },
+    };
+    let (readiness, stop) = (shared.readiness.clone(), stop_signal()?);
+    tokio::spawn(async move {
+        let keep = async {
+            ready(&readiness).await;
+            watch.run().await;
+        };
+        tokio::select! {
+            () = keep => {}
+            () = stop => {}
+        }
+    });
+    Ok(())
+}
+
+/// Under this name a replica holds a Lease.
+fn identity() -> String {
+    std::env::var(POD_VARIABLE).unwrap_or_else(|_| format!("process-{}", std::process::id()))
+}
+
+/// Waits until this process is ready: before that it does not know which networks look-ups must not reach.
+async fn ready(readiness: &Readiness) {
+    while !readiness.is_ready() {
+        #[allow(clippy::disallowed_methods, reason = "nobody waits for it")]
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+/// Looks up what runs.
+async fn warm_up(client: kube::Client, gate: Arc<Gate>, shared: Shared) {
+    ready(&shared.readiness).await;
     match list_pods(client, |_| ()).await {
         Ok(pods) => {
             let (images, known) = gate.warm_up(&pods).await;
@@ -243,8 +291,7 @@ fn certificate_settings(
             CertificateMode::CertManager => Mode::CertManager,
         },
         lease: names.lease.clone(),
-        identity: std::env::var(POD_VARIABLE)
-            .unwrap_or_else(|_| format!("process-{}", std::process::id())),
+        identity: identity(),
     })
 }
 

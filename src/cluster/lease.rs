@@ -69,7 +69,7 @@ impl Lease {
                 tracing::info!(
                     lease = self.name,
                     holds,
-                    "who keeps the certificate changed"
+                    "whether this replica holds the Lease has changed"
                 );
             }
         }

@@ -36,6 +36,7 @@ pub(super) struct Settings {
     pub(super) default_credentials: PathBuf,
     pub(super) credential_providers: CredentialProviders,
     pub(super) warm_up: bool,
+    pub(super) watch: Option<Watch>,
     pub(super) certificate: Option<Certificate>,
 }
 
@@ -60,6 +61,13 @@ pub(super) struct RuntimeHandlers {
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Pin {
     prefer_architecture: Option<String>,
+}
+
+/// Whether what makes pods is judged in the background, and whose Lease says by whom.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Watch {
+    pub(super) lease_name: String,
 }
 
 /// Whose platform Hyper-V pods pull for (SEMANTICS 8, rule 16).

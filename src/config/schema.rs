@@ -21,6 +21,12 @@ fn expected() -> Value {
     settings["title"] = json!("Settings of platform-gate, as in serve --config");
     let text = json!({"type": "string", "minLength": 1});
     settings["properties"]["pullSecrets"] = json!({"type": "boolean"});
+    settings["properties"]["watch"] = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["leaseName"],
+        "properties": {"leaseName": text},
+    });
     settings["properties"]["defaultCredentials"] = json!({"type": "string"});
     settings["properties"]["certificate"] = json!({
         "type": "object",
@@ -112,6 +118,7 @@ fn settings_schema_has_the_keys_that_are_read_and_no_others() {
             "/properties/credentialProviders",
             keys_read::<raw::CredentialProviders>(),
         ),
+        ("/properties/watch", keys_read::<raw::Watch>()),
         (
             "/properties/certificate",
             keys_read::<certificate::Certificate>(),

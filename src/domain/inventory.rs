@@ -4,6 +4,7 @@
 //! Leaves out where nodes come from (`cluster`, files) and what follows from them (`decision`).
 
 mod explain;
+mod grown;
 mod labels;
 mod nodes;
 mod open;
@@ -42,6 +43,8 @@ pub struct Inventory {
     rules: NodeRules,
     /// What autoscalers may add; `None` where that has not been read.
     open_pools: Option<Vec<OpenPool>>,
+    /// How often anything has changed that decides.
+    revision: u64,
 }
 
 /// How long all taints of a new node count as passing, in seconds: agents of all kinds put some while it starts.
@@ -132,6 +135,7 @@ impl Inventory {
         *self = Self {
             now,
             open_pools: self.open_pools.take(),
+            revision: self.revision + 1,
             ..Self::new(std::mem::take(&mut self.rules))
         };
         nodes.into_iter().for_each(|node| self.apply(node));
@@ -157,6 +161,7 @@ impl Inventory {
     /// Takes the pools that autoscalers may grow now; `None` where nobody can tell.
     pub fn set_open_pools(&mut self, pools: Option<Vec<OpenPool>>) {
         self.open_pools = pools;
+        self.revision += 1;
     }
 
     /// Whether the pools that the rules ask for have been read. Without them a pod that runs nowhere may have a place.
@@ -167,6 +172,12 @@ impl Inventory {
 
     fn open_pools(&self) -> &[OpenPool] {
         self.open_pools.as_deref().unwrap_or_default()
+    }
+
+    /// A higher number once an answer may be another than before.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// How many nodes and declared pools there are.
@@ -191,6 +202,7 @@ impl Inventory {
             .filter(|(until, _)| *until <= now)
         {
             self.young.remove(&(until, id));
+            self.revision += 1;
             if let Some(slot) = self.slots[id as usize].as_mut() {
                 self.taints.remove(slot.taints(), id);
                 slot.is_young = false;
@@ -218,6 +230,7 @@ impl Inventory {
     }
 
     fn insert(&mut self, node: Node, is_pool: bool) {
+        self.revision += 1;
         let platform = NodePlatform::with_overrides(&node, &self.rules.overrides);
         let (platform, id) = self.platforms.add(platform, is_pool);
         self.slots.resize_with(self.platforms.end(), || None);
@@ -246,6 +259,7 @@ impl Inventory {
         let Some(id) = self.by_name.remove(name) else {
             return;
         };
+        self.revision += 1;
         let Some(slot) = self.slots[id as usize].take() else {
             return;
         };
@@ -266,9 +280,12 @@ impl Inventory {
     /// Every group of nodes, with the pod's candidates counted. Ordered by platform, so that answers are stable.
     #[must_use]
     pub fn groups(&self, pod: &PodSpec<'_>) -> Vec<NodeGroup> {
-        let candidates = self.candidates(pod);
+        self.groups_of(pod, &self.candidates(pod))
+    }
+
+    fn groups_of(&self, pod: &PodSpec<'_>, candidates: &Selected) -> Vec<NodeGroup> {
         let group = |group: &PlatformNodes| {
-            let count = group.count(&candidates);
+            let count = group.count(candidates);
             let refused = placement::is_other_os(pod, &group.platform);
             NodeGroup {
                 platform: Arc::clone(&group.platform),

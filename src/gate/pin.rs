@@ -69,6 +69,7 @@ impl Gate {
         let caller = Caller {
             keychain: &keychain,
             namespace: Some(namespace),
+            in_background: false,
         };
         let rules = self.rules.load_full();
         let terms = Terms {

@@ -130,6 +130,7 @@ impl Gate {
         let caller = Caller {
             keychain: &keychain,
             namespace: Some(namespace),
+            in_background: false,
         };
         let judgement = self.judge(pod, caller, deadline).await;
         let metadata = &pod.metadata;

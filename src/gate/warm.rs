@@ -62,6 +62,7 @@ impl Gate {
         let caller = Caller {
             keychain: &keychain,
             namespace: Some(namespace),
+            in_background: true,
         };
         let found = self.registry.fetch_image(&reference, caller, deadline);
         let is_known = found.await.is_ok();

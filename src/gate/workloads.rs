@@ -84,6 +84,7 @@ impl Gate {
             caller: Caller {
                 keychain: &keychain,
                 namespace: Some(namespace),
+                in_background: false,
             },
             deadline,
             asked: &AtomicBool::default(),

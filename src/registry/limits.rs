@@ -21,6 +21,8 @@ pub struct Caller<'a> {
     pub keychain: &'a Keychain,
     /// Whose share of look-ups and of the cache it counts against; `None` for nobody's.
     pub namespace: Option<&'a str>,
+    /// Whether nobody waits for it: it then has few slots of its own, and takes none of those that reviews need.
+    pub in_background: bool,
 }
 
 /// Nobody's share: the command line, where there is one user.
@@ -29,12 +31,17 @@ impl<'a> From<&'a Keychain> for Caller<'a> {
         Self {
             keychain,
             namespace: None,
+            in_background: false,
         }
     }
 }
 
+/// Look-ups in the background at once.
+const IN_BACKGROUND: usize = 2;
+
 pub(super) struct Limits {
     all: Arc<Semaphore>,
+    background: Arc<Semaphore>,
     by_host: Slots,
     by_namespace: Slots,
 }
@@ -43,13 +50,30 @@ pub(super) struct Limits {
 pub(super) struct Turn {
     pub(super) deadline: Instant,
     pub(super) namespace: Option<Arc<str>>,
+    pub(super) in_background: bool,
     _slots: [Option<OwnedSemaphorePermit>; 2],
+}
+
+impl Turn {
+    fn new(
+        caller: Caller<'_>,
+        deadline: Instant,
+        slots: [Option<OwnedSemaphorePermit>; 2],
+    ) -> Self {
+        Self {
+            deadline,
+            namespace: caller.namespace.map(Arc::from),
+            in_background: caller.in_background,
+            _slots: slots,
+        }
+    }
 }
 
 impl Limits {
     pub(super) fn new(settings: &RegistrySettings) -> Self {
         Self {
             all: Arc::new(Semaphore::new(settings.max_lookups)),
+            background: Arc::new(Semaphore::new(IN_BACKGROUND)),
             by_host: Slots::new(settings.max_lookups_per_host),
             by_namespace: Slots::new(settings.max_lookups_per_namespace),
         }
@@ -58,33 +82,36 @@ impl Limits {
     /// Waits for a turn, the namespace's first, so that a namespace never holds more of all slots than its share.
     pub(super) async fn turn(
         &self,
-        namespace: Option<&str>,
+        caller: Caller<'_>,
         deadline: Instant,
     ) -> Result<Turn, LookupFailure> {
-        let of_namespace = match namespace {
-            Some(namespace) => Some(take(self.by_namespace.of(namespace), deadline).await?),
+        let (of_namespace, of_all) = self.slots(caller);
+        let of_namespace = match of_namespace {
+            Some(slots) => Some(take(slots, deadline).await?),
             None => None,
         };
-        let of_all = take(Arc::clone(&self.all), deadline).await?;
-        Ok(Turn {
-            deadline,
-            namespace: namespace.map(Arc::from),
-            _slots: [of_namespace, Some(of_all)],
-        })
+        let of_all = take(of_all, deadline).await?;
+        Ok(Turn::new(caller, deadline, [of_namespace, Some(of_all)]))
     }
 
     /// A turn if there is one at once, for work that nobody waits for.
-    pub(super) fn turn_now(&self, namespace: Option<&str>, deadline: Instant) -> Option<Turn> {
-        let of_namespace = match namespace {
-            Some(namespace) => Some(self.by_namespace.of(namespace).try_acquire_owned().ok()?),
+    pub(super) fn turn_now(&self, caller: Caller<'_>, deadline: Instant) -> Option<Turn> {
+        let (of_namespace, of_all) = self.slots(caller);
+        let of_namespace = match of_namespace {
+            Some(slots) => Some(slots.try_acquire_owned().ok()?),
             None => None,
         };
-        let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        Some(Turn {
-            deadline,
-            namespace: namespace.map(Arc::from),
-            _slots: [of_namespace, Some(of_all)],
-        })
+        let of_all = of_all.try_acquire_owned().ok()?;
+        Some(Turn::new(caller, deadline, [of_namespace, Some(of_all)]))
+    }
+
+    /// The slots of which a caller needs one each.
+    fn slots(&self, caller: Caller<'_>) -> (Option<Arc<Semaphore>>, Arc<Semaphore>) {
+        if caller.in_background {
+            return (None, Arc::clone(&self.background));
+        }
+        let of_namespace = caller.namespace.map(|name| self.by_namespace.of(name));
+        (of_namespace, Arc::clone(&self.all))
     }
 
     /// Waits until the host may be asked.
@@ -151,6 +178,15 @@ mod tests {
         Limits::new(&settings)
     }
 
+    fn caller(namespace: Option<&str>) -> Caller<'_> {
+        static ANONYMOUS: std::sync::LazyLock<Keychain> =
+            std::sync::LazyLock::new(Keychain::anonymous);
+        Caller {
+            namespace,
+            ..Caller::from(&*ANONYMOUS)
+        }
+    }
+
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(3)
     }
@@ -167,14 +203,33 @@ mod tests {
             (Some("b"), false),
             (None, false),
         ] {
-            let turn = limits.turn(namespace, soon()).await;
+            let turn = limits.turn(caller(namespace), soon()).await;
             assert_eq!(turn.is_ok(), has_turn, "{namespace:?}");
             turns.extend(turn.ok());
-            let at_once = limits.turn_now(Some("a"), soon()).is_some();
+            let at_once = limits.turn_now(caller(Some("a")), soon()).is_some();
             assert_eq!(at_once, turns.len() < 2);
         }
         drop(turns);
-        assert!(limits.turn(Some("a"), soon()).await.is_ok());
+        assert!(limits.turn(caller(Some("a")), soon()).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_background_takes_no_turn_of_a_review() {
+        let limits = limits(1, 9, 1);
+        let background = Caller {
+            in_background: true,
+            ..caller(Some("a"))
+        };
+        let mut turns = Vec::new();
+        for has_turn in [true, true, false] {
+            let turn = limits.turn(background, soon()).await;
+            assert_eq!(turn.is_ok(), has_turn);
+            turns.extend(turn.ok());
+        }
+        let review = limits.turn(caller(Some("a")), soon()).await;
+        assert!(review.is_ok(), "both the namespace's and the only one");
+        drop(turns);
+        assert!(limits.turn_now(background, soon()).is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -82,7 +82,7 @@ impl Lookups {
         if let Some(flight) = self.known.cache.flight(key) {
             return Ok(flight);
         }
-        let turn = self.known.limits.turn(caller.namespace, deadline).await?;
+        let turn = self.known.limits.turn(caller, deadline).await?;
         Ok(self.start(key, caller.keychain, turn))
     }
 
@@ -100,7 +100,7 @@ impl Lookups {
         }
         let deadline = Instant::now() + self.pull_timeout;
         if self.known.cache.flight(key).is_none()
-            && let Some(turn) = self.known.limits.turn_now(caller.namespace, deadline)
+            && let Some(turn) = self.known.limits.turn_now(caller, deadline)
         {
             drop(self.start(key, caller.keychain, turn));
         }
@@ -126,6 +126,7 @@ impl Lookups {
             keychain,
             known: known.as_ref(),
             deadline: turn.deadline,
+            in_background: turn.in_background,
         };
         let outcome = timeout(self.pull_timeout, self.ask(&query)).await;
         let failure = match outcome.unwrap_or(Err(LookupFailure::Timeout)) {
@@ -231,11 +232,13 @@ impl Lookups {
     }
 
     async fn ask_at(&self, endpoint: &Endpoint, query: &Query<'_>) -> Outcome {
-        let _slot = self
-            .known
-            .limits
-            .at_host(&endpoint.name, query.deadline)
-            .await?;
+        let _slot = match query.in_background {
+            false => {
+                let slot = self.known.limits.at_host(&endpoint.name, query.deadline);
+                Some(slot.await?)
+            }
+            true => None,
+        };
         let reference = &query.key.reference;
         let credentials = credentials_at(endpoint, query.keychain);
         let session = Session::new(&self.wire, endpoint, credentials);
@@ -299,6 +302,8 @@ struct Query<'a> {
     known: Option<&'a Arc<Image>>,
     /// Until when a host's turn is waited for.
     deadline: Instant,
+    /// Background look-ups are few enough to wait for no host's turn, and to take none.
+    in_background: bool,
 }
 
 /// What a HEAD request told of a known tag.

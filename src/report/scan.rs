@@ -9,6 +9,7 @@ pub mod text;
 use serde::Serialize;
 
 use super::Standing;
+use crate::domain::decision::Outcome;
 
 /// What was found of a cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -164,6 +165,18 @@ impl State {
         Self::MayLandWrong,
         Self::Runs,
     ];
+
+    /// What an outcome comes to.
+    #[must_use]
+    pub fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Runs => Self::Runs,
+            Outcome::MayLandWrong(_) => Self::MayLandWrong,
+            Outcome::Unknown(_) => Self::Unknown,
+            Outcome::NoCandidate | Outcome::NoNodes => Self::NoNode,
+            Outcome::Nowhere => Self::CannotRun,
+        }
+    }
 
     /// What people read.
     #[must_use]

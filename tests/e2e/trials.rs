@@ -11,6 +11,7 @@ mod pin;
 mod placement;
 mod policy;
 mod verdicts;
+mod watch;
 mod workloads;
 
 use anyhow::Result;
@@ -135,6 +136,10 @@ const ALL: &[(&str, Run)] = &[
     (
         "pinned_pods_land_where_they_run",
         pin::pinned_pods_land_where_they_run,
+    ),
+    (
+        "a_node_that_joins_is_reported_within_a_minute",
+        watch::a_node_that_joins_is_reported_within_a_minute,
     ),
     (
         "scan_finds_what_a_migration_breaks",

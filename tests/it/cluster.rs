@@ -6,3 +6,4 @@ mod fake;
 mod namespaces;
 mod nodes;
 mod pull_secrets;
+mod watch;

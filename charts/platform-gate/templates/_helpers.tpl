@@ -27,6 +27,10 @@
 {{- printf "%s-tls" (include "platform-gate.fullname" .) -}}
 {{- end -}}
 
+{{- define "platform-gate.watchName" -}}
+{{- printf "%s-watch" (include "platform-gate.fullname" .) -}}
+{{- end -}}
+
 {{- define "platform-gate.registryCAName" -}}
 {{- printf "%s-ca" (include "platform-gate.fullname" .) -}}
 {{- end -}}
@@ -92,6 +96,9 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- $_ := set $certificate "caBundle" . -}}
 {{- end -}}
 {{- $own := dict "certificate" $certificate "pullSecrets" .Values.pullSecrets.enabled -}}
+{{- if .Values.watch.enabled -}}
+{{- $_ := set $own "watch" (dict "leaseName" (include "platform-gate.watchName" .)) -}}
+{{- end -}}
 {{- if .Values.registryCredentials.existingSecret -}}
 {{- $_ := set $own "defaultCredentials" "/etc/platform-gate/credentials/config.json" -}}
 {{- end -}}

@@ -2,7 +2,7 @@
 
 use super::images::Images;
 use super::workloads::Workload;
-use crate::domain::decision::{GroupVerdict, Joint, Outcome, ResolvedImage};
+use crate::domain::decision::{GroupVerdict, Joint, ResolvedImage};
 use crate::domain::inventory::NodeGroup;
 use crate::domain::message::explain_on;
 use crate::domain::pod::PodSpec;
@@ -99,7 +99,7 @@ fn row_of(workload: &Workload, judgement: &Judgement<'_>) -> Row {
     let assessment = &judgement.assessment;
     let cell = |verdict| cell(verdict, &assessment.images);
     Row {
-        verdict: state(&judgement.decision.outcome),
+        verdict: State::of(&judgement.decision.outcome),
         code: judgement.decision.outcome.code(),
         // Here the images are checked all the same.
         message: judgement.message.text.replacen(NOT_CHECKED, "", 1),
@@ -111,16 +111,6 @@ fn row_of(workload: &Workload, judgement: &Judgement<'_>) -> Row {
             .collect(),
         node_groups: assessment.groups.iter().map(cell).collect(),
         ..row_of_nothing(workload)
-    }
-}
-
-fn state(outcome: &Outcome) -> State {
-    match outcome {
-        Outcome::Runs => State::Runs,
-        Outcome::MayLandWrong(_) => State::MayLandWrong,
-        Outcome::Unknown(_) => State::Unknown,
-        Outcome::NoCandidate | Outcome::NoNodes => State::NoNode,
-        Outcome::Nowhere => State::CannotRun,
     }
 }
 

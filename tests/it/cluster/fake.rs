@@ -22,7 +22,12 @@ pub(crate) const CONFIGURATION: &str =
 
 pub(crate) const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/shop/leases/gate-tls";
 
-const OTHERS: [&str; 2] = ["/apis/karpenter.sh/", "/apis/cluster.x-k8s.io/"];
+const OTHERS: [&str; 4] = [
+    "/apis/karpenter.sh/",
+    "/apis/cluster.x-k8s.io/",
+    "/apis/wgpolicyk8s.io/",
+    "/apis/openreports.io/",
+];
 
 /// What was asked.
 #[derive(Debug, Clone)]
@@ -48,6 +53,7 @@ struct World {
     version: u64,
     asked: Vec<Asked>,
     before_next_patch: Option<(String, Value)>,
+    installed: Vec<&'static str>,
 }
 
 impl Fake {
@@ -94,6 +100,11 @@ impl Fake {
         let _ = self.events.send((collection.to_owned(), line));
     }
 
+    /// Installs the CRDs of a group, such as `/apis/openreports.io/`.
+    pub(crate) fn install(&self, group: &'static str) {
+        self.world.lock().unwrap().installed.push(group);
+    }
+
     /// Another writer gets in just before the next patch.
     pub(crate) fn before_next_patch(&self, path: &str, object: Value) {
         self.world.lock().unwrap().before_next_patch = Some((path.to_owned(), object));
@@ -131,6 +142,10 @@ impl Fake {
     /// Kinds of others are not installed until there is an object of them.
     fn lacks_kind(&self, collection: &str) -> bool {
         let world = self.world.lock().unwrap();
+        let mut installed = world.installed.iter();
+        if installed.any(|group| collection.starts_with(group)) {
+            return false;
+        }
         let mut paths = world.objects.keys();
         OTHERS.iter().any(|group| collection.starts_with(group))
             && !paths.any(|path| path.starts_with(&format!("{collection}/")))
@@ -203,6 +218,16 @@ async fn answer(State(fake): State<Fake>, request: Request) -> Response {
     let object = fake.world.lock().unwrap().objects.get(&asked.path).cloned();
     match (asked.method.as_str(), object) {
         ("PATCH", _) => fake.patch(&asked),
+        ("POST", None) => {
+            let name = asked.body["metadata"]["name"].as_str().unwrap();
+            let path = format!("{}/{name}", asked.path);
+            json_of(&fake.world.lock().unwrap().put(&path, asked.body.clone()))
+        }
+        ("DELETE", None) => status(StatusCode::NOT_FOUND, "NotFound"),
+        ("DELETE", Some(object)) => {
+            fake.delete(&asked.path);
+            json_of(&object)
+        }
         ("GET", Some(object)) => json_of(&object),
         ("GET", None) if [SECRET, CONFIGURATION, LEASE].contains(&asked.path.as_str()) => {
             status(StatusCode::NOT_FOUND, "NotFound")
@@ -241,7 +266,10 @@ fn merge(into: &mut Value, patch: &Value) {
                 merge(into.entry(key).or_insert(Value::Null), value);
             }
         }
-        (Value::Array(into), Value::Array(patch)) => {
+        // Lists of what has no name are replaced.
+        (Value::Array(into), Value::Array(patch))
+            if patch.iter().any(|it| it["name"].is_string()) =>
+        {
             for item in patch {
                 let same = into.iter_mut().find(|old| old["name"] == item["name"]);
                 merge(same.expect("an apply of ours adds no webhook"), item);

@@ -29,6 +29,7 @@ fn flood(
             let caller = Caller {
                 keychain: &keychain,
                 namespace: Some(namespace),
+                in_background: false,
             };
             let reference = Reference::parse(&name).unwrap();
             let until = Instant::now() + patience;
@@ -57,6 +58,7 @@ async fn a_tar_pit_holds_its_own_namespaces_look_ups_only() {
     let caller = Caller {
         keychain: &keychain,
         namespace: Some("quiet"),
+        in_background: false,
     };
     let reference = Reference::parse(&format!("{}/app:1", server.host())).unwrap();
     registry
@@ -96,6 +98,7 @@ async fn who_waits_for_the_same_image_takes_one_turn_together() {
             let caller = Caller {
                 keychain: &keychain,
                 namespace: Some(["a", "b"][i % 2]),
+                in_background: false,
             };
             registry
                 .fetch_image(&reference, caller, deadline())
