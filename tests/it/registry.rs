@@ -111,25 +111,34 @@ async fn asked(server: &FakeRegistry, times: usize) {
         .unwrap();
 }
 
-/// Every test that the table in `registry/README.md` names is there.
+/// Every test that `registry/README.md` and `docs/security.md` name is there.
 #[test]
-fn the_table_of_threats_names_tests_that_exist() {
+fn the_tables_of_threats_name_tests_that_exist() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_default();
-    let table = read("tests/it/registry/README.md");
-    let rows = table.lines().filter(|line| line.starts_with("| "));
-    let names = rows.flat_map(|row| row.split('`').skip(1).step_by(2));
-    let mut found = 0;
-    for (file, test) in names.filter_map(|name| name.split_once("::")) {
-        let path = match file.ends_with(".rs") {
-            true => file.to_owned(),
-            false => format!("tests/it/registry/{file}.rs"),
-        };
-        assert!(
-            read(&path).contains(&format!("fn {test}(")),
-            "{file}::{test}"
-        );
-        found += 1;
+    for (table, least) in [
+        ("tests/it/registry/README.md", 60),
+        ("docs/security.md", 35),
+    ] {
+        let text = read(table);
+        let rows = text.lines().filter(|line| line.starts_with("| "));
+        let names = rows.flat_map(|row| row.split('`').skip(1).step_by(2));
+        let mut found = 0;
+        for (file, test) in names.filter_map(|name| name.split_once("::")) {
+            let (path, title) = match file.rsplit_once('.') {
+                Some((_, "rs")) => (file.to_owned(), format!("fn {test}(")),
+                Some((_, "yaml")) if file.starts_with("hack/") => {
+                    (file.to_owned(), format!("- name: {test}\n"))
+                }
+                Some((_, "yaml")) => (file.to_owned(), format!("- it: {test}\n")),
+                _ => {
+                    let path = format!("tests/it/registry/{file}.rs");
+                    (path, format!("fn {test}("))
+                }
+            };
+            assert!(read(&path).contains(&title), "{table}: {file}::{test}");
+            found += 1;
+        }
+        assert!(found > least, "{table}: {found}");
     }
-    assert!(found > 60, "{found}");
 }
