@@ -5,6 +5,7 @@
 pub mod autoscalers;
 pub mod certificate;
 pub mod client;
+pub mod events;
 pub mod lease;
 mod list;
 pub mod namespaces;

@@ -44,6 +44,8 @@ pub struct Settings {
     pub warm_up: bool,
     /// The Lease of the replica that judges what makes pods in the background; absent where none does.
     pub watch_lease: Option<String>,
+    /// Whether owners of pods get events, for which the chart must give the right.
+    pub events: bool,
     /// The operator's own credentials.
     pub credentials: OperatorCredentials,
     /// What is wrong with the files that the settings name and is left out of them: one sentence each, with the file.
@@ -139,6 +141,7 @@ impl Settings {
             registries: registries.hosts,
             warm_up: raw.warm_up,
             watch_lease: raw.watch.map(|watch| watch.lease_name),
+            events: raw.events,
             credentials: registries.credentials,
             left_out: registries.left_out,
             certificate: raw

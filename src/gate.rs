@@ -8,6 +8,7 @@ mod background;
 mod exemptions;
 mod known;
 mod pin;
+mod repeats;
 mod review;
 mod warm;
 mod workloads;
@@ -24,6 +25,7 @@ use futures::future::join_all;
 use ipnet::IpNet;
 use tokio::time::Instant;
 
+use crate::cluster::events::Events;
 use crate::cluster::namespaces::Namespaces;
 use crate::cluster::pull_secrets::PullSecrets;
 use crate::domain::decision::{
@@ -56,6 +58,9 @@ pub struct Gate {
     revision: AtomicU64,
     reads_pull_secrets: AtomicBool,
     namespaces: Option<Namespaces>,
+    repeats: repeats::Repeats,
+    events: Option<Events>,
+    reports_events: AtomicBool,
 }
 
 /// How long ago the nodes were last heard of; `None` is never.
@@ -123,6 +128,9 @@ impl Gate {
             revision: AtomicU64::default(),
             reads_pull_secrets: AtomicBool::new(false),
             namespaces: None,
+            repeats: repeats::Repeats::default(),
+            events: None,
+            reports_events: AtomicBool::new(false),
         }
     }
 

@@ -18,6 +18,7 @@ use super::{Exit, logging};
 use crate::admission::ReviewError;
 use crate::certificate::{CertificateError, Pair};
 use crate::cluster::certificate::Mode;
+use crate::cluster::events::{self, Events};
 use crate::cluster::namespaces::{self, Namespaces};
 use crate::cluster::networks::{self, Networks};
 use crate::cluster::nodes::{self, NodeEvent};
@@ -186,11 +187,16 @@ async fn on_cluster(
     let freshness = Freshness::default();
     let client = client::connect(&freshness).await?;
     let age = freshness.clone();
+    let (events, handed_in) = Events::channel();
+    let instance = kept.identity.clone();
+    tokio::spawn(events::write(client.clone(), instance, handed_in));
     let namespaces = Namespaces::default();
     let gate = Gate::new(settings.rules.clone(), registry, namespace)
         .with_node_age(move || age.age())
         .with_pull_secrets(PullSecrets::new(client.clone()))
-        .with_namespaces(namespaces.clone());
+        .with_namespaces(namespaces.clone())
+        .with_events(events);
+    gate.report_events(settings.events);
     gate.read_pull_secrets(settings.pull_secrets);
     let gate = Arc::new(gate);
     shared.metrics.read_node_age_from(move || freshness.age());

@@ -37,6 +37,7 @@ pub(super) struct Settings {
     pub(super) credential_providers: CredentialProviders,
     pub(super) warm_up: bool,
     pub(super) watch: Option<Watch>,
+    pub(super) events: bool,
     pub(super) certificate: Option<Certificate>,
 }
 

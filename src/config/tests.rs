@@ -41,6 +41,7 @@ blockedNetworks: [10.96.0.0/16]
 autoscalers: {karpenter: true}
 pullSecrets: true
 warmUp: true
+events: true
 pools:
 - {name: win, os: windows, architecture: amd64, windowsBuild: 10.0.20348, taints: [{key: os, value: windows, effect: NoSchedule}]}
 certificate:
@@ -95,7 +96,12 @@ certificate:
         pool.metadata.labels["node.kubernetes.io/windows-build"],
         "10.0.20348"
     );
-    assert!(settings.pull_secrets && settings.warm_up && settings.blocked_networks.len() == 1);
+    assert!(
+        settings.pull_secrets
+            && settings.warm_up
+            && settings.events
+            && settings.blocked_networks.len() == 1
+    );
     assert_eq!(settings.rules.nodes.agent_taints, ["example.com/starting"]);
     let autoscalers = settings.rules.nodes.autoscalers;
     assert!(autoscalers.karpenter && !autoscalers.cluster_api);

@@ -53,14 +53,20 @@ pub struct PodMetadata<'a> {
 
 /// A v1 OwnerReference.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct OwnerReference<'a> {
+    /// Its API version, such as `apps/v1`.
+    #[serde(borrow)]
+    pub api_version: Text<'a>,
     /// `ReplicaSet`, `DaemonSet`, `Job`.
     #[serde(borrow)]
     pub kind: Text<'a>,
     /// Its name.
     #[serde(borrow)]
     pub name: Text<'a>,
+    /// Its uid.
+    #[serde(borrow)]
+    pub uid: Text<'a>,
     /// Whether it is the managing controller.
     #[serde(deserialize_with = "or_default")]
     pub controller: bool,

@@ -1,13 +1,19 @@
 //! From a judgement to what is told of it: the admission answer, the log line and the numbers, all with the same codes.
 
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+
 use crate::admission::{Answer, Cause, Operation};
+use crate::cluster::events::{Events, OwnerEvent};
 use crate::domain::decision::Assessment;
 use crate::domain::exemption::Exemption;
+use crate::domain::pod::OwnerReference;
 use crate::domain::policy::Action;
 use crate::domain::workload::WorkloadKind;
 use crate::metrics::{Metrics, RequestLabels};
 
-use super::Judgement;
+use super::{Gate, Judgement};
 
 /// What a review came to.
 pub(super) struct Reviewed {
@@ -82,10 +88,90 @@ pub(super) struct Subject<'a> {
     pub(super) name: &'a str,
     pub(super) uid: &'a str,
     pub(super) operation: Operation,
+    /// The controller that made it.
+    pub(super) owner: Option<&'a OwnerReference<'a>>,
+    /// Nothing comes of the review, whatever the answer.
+    pub(super) dry_run: bool,
 }
 
-/// Tells of a judgement in the log and makes it the answer.
-pub(super) fn finish(subject: &Subject<'_>, mut judgement: Judgement<'_>) -> Reviewed {
+impl Gate {
+    /// Where events on the owners of pods are handed in; whether they are is said by [`Gate::report_events`].
+    #[must_use]
+    pub fn with_events(mut self, events: Events) -> Self {
+        self.events = Some(events);
+        self
+    }
+
+    /// Lets owners of pods have events of what is denied and warned of, or not.
+    pub fn report_events(&self, reports: bool) {
+        self.reports_events.store(reports, Ordering::Relaxed);
+    }
+
+    /// Tells of a judgement and makes it the answer.
+    pub(super) fn finish(&self, subject: &Subject<'_>, judgement: Judgement<'_>) -> Reviewed {
+        if !judgement.is_silent() {
+            self.tell(subject, &judgement);
+        }
+        finish(subject, judgement)
+    }
+
+    /// In the log and in an event of the owner, but what repeats for an owner only once in a while.
+    fn tell(&self, subject: &Subject<'_>, judgement: &Judgement<'_>) {
+        let findings = judgement.assessment.finding_codes().join(" ");
+        let decision = &judgement.decision;
+        let Some(owner) = subject.owner else {
+            return log(subject, judgement, &findings, 0);
+        };
+        let reports = self.reports_events.load(Ordering::Relaxed) && !subject.dry_run;
+        let what = [
+            subject.namespace,
+            &owner.kind,
+            &owner.name,
+            &owner.uid,
+            decision.action.as_str(),
+            decision.outcome.code(),
+            &findings,
+            // What was told in the log alone is no reason to leave out the event.
+            if reports { "event" } else { "" },
+        ];
+        let Some(held_back) = self.repeats.tell(&what, Instant::now()) else {
+            return;
+        };
+        log(subject, judgement, &findings, held_back);
+        let events = self.events.as_ref().filter(|_| reports);
+        if let (Some(events), Some(event)) = (events, event(subject, owner, judgement)) {
+            events.report(event);
+        }
+    }
+}
+
+/// What the owner's event says. There is none of what is only recorded, nor on what names no object.
+fn event(
+    subject: &Subject<'_>,
+    owner: &OwnerReference<'_>,
+    judgement: &Judgement<'_>,
+) -> Option<OwnerEvent> {
+    let reason = match judgement.decision.action {
+        Action::Deny => "PodRejected",
+        Action::Warn => "PodMayNotRun",
+        Action::Allow => return None,
+    };
+    let is_named = [&owner.api_version, &owner.name, &owner.uid];
+    is_named
+        .iter()
+        .all(|text| !text.is_empty())
+        .then(|| OwnerEvent {
+            namespace: subject.namespace.to_owned(),
+            api_version: owner.api_version.to_string(),
+            kind: owner.kind.to_string(),
+            name: owner.name.to_string(),
+            uid: owner.uid.to_string(),
+            reason,
+            note: judgement.message.text.clone(),
+        })
+}
+
+fn finish(subject: &Subject<'_>, mut judgement: Judgement<'_>) -> Reviewed {
     let decision = &judgement.decision;
     let labels = labels(
         subject.kind,
@@ -96,7 +182,6 @@ pub(super) fn finish(subject: &Subject<'_>, mut judgement: Judgement<'_>) -> Rev
     let findings = if judgement.is_silent() {
         Vec::new()
     } else {
-        log(subject, &judgement);
         judgement.assessment.finding_codes()
     };
     let asked = judgement.asked;
@@ -129,9 +214,9 @@ pub(super) fn labels(
     }
 }
 
-/// One line per denial and warning. The image and the names are the author's words: they are fields, escaped by the
+/// One line per denial and warning. `repeats` is how many such lines were held back before it. The image and the names are the author's words: they are fields, escaped by the
 /// formatter, and nothing that a registry said is among them.
-fn log(subject: &Subject<'_>, judgement: &Judgement<'_>) {
+fn log(subject: &Subject<'_>, judgement: &Judgement<'_>, findings: &str, repeats: u64) {
     tracing::info!(
         uid = subject.uid,
         namespace = subject.namespace,
@@ -140,7 +225,9 @@ fn log(subject: &Subject<'_>, judgement: &Judgement<'_>) {
         operation = subject.operation.as_str(),
         decision = judgement.decision.action.as_str(),
         code = judgement.decision.outcome.code(),
-        findings = judgement.assessment.finding_codes().join(" "),
+        owner = subject.owner.map(|owner| &*owner.name),
+        repeats,
+        findings,
         message = judgement.message.text,
     );
 }

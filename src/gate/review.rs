@@ -16,7 +16,7 @@ use crate::registry::{Caller, Keychain};
 use tokio::time::Instant;
 
 use super::Gate;
-use super::answer::{Reviewed, Subject, finish};
+use super::answer::{Reviewed, Subject};
 use super::workloads::templated;
 
 pub(super) type PodRequest<'a> = AdmissionRequest<'a, Pod<'a>>;
@@ -145,8 +145,10 @@ impl Gate {
             name,
             uid: &request.uid,
             operation: request.operation,
+            owner: metadata.controller(),
+            dry_run: request.dry_run == Some(true),
         };
-        finish(&subject, judgement)
+        self.finish(&subject, judgement)
     }
 
     /// The credentials that the pod's kubelet would have from its pull secrets; none where reading them is off.

@@ -7,7 +7,7 @@ use serde_json::Deserializer;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::answer::{Reviewed, Subject, finish};
+use super::answer::{Reviewed, Subject};
 use super::{Gate, Terms};
 use crate::admission::{AdmissionRequest, GroupVersionKind, Operation, ReviewError, parse_review};
 use crate::domain::decision::Softened;
@@ -103,8 +103,10 @@ impl Gate {
             name: &workload.name,
             uid: &request.uid,
             operation: request.operation,
+            owner: None,
+            dry_run: request.dry_run == Some(true),
         };
-        finish(&subject, judgement)
+        self.finish(&subject, judgement)
     }
 }
 

@@ -117,6 +117,10 @@ const ALL: &[(&str, Run)] = &[
         policy::helm_upgrade_changes_settings_without_a_restart,
     ),
     (
+        "owners_have_one_event_where_asked_for",
+        workloads::owners_have_one_event_where_asked_for,
+    ),
+    (
         "nothing_fails_while_pods_are_replaced",
         operate::nothing_fails_while_pods_are_replaced,
     ),

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use platform_gate::cluster::events::Events;
 use platform_gate::cluster::namespaces::Namespaces;
 use platform_gate::domain::exemption::{Exemptions, Pattern};
 use platform_gate::domain::rules::Rules;
@@ -182,6 +183,59 @@ async fn a_dry_run_gets_the_same_verdict_and_a_pod_that_never_pulls_no_look_up()
     assert!(world.registry.lines().is_empty(), "nobody was asked");
     let dry = json!({"object": world.pod("arm"), "dryRun": true});
     assert_eq!(world.verdict(dry).await, "deny");
+}
+
+/// A controller asks again and again; what it is told is worth one event, unless nothing was to come of it.
+#[tokio::test]
+async fn what_owns_pods_gets_one_event_of_what_repeats_where_events_are_asked_for() {
+    let World {
+        registry,
+        gate,
+        metrics,
+    } = World::new(Rules::default()).await;
+    let (events, mut handed_in) = Events::channel();
+    let world = World {
+        registry,
+        gate: gate.with_events(events),
+        metrics,
+    };
+    let owned = |image: &str, owner: &str, controller: bool| {
+        let mut pod = world.pod(image);
+        pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "name": owner, "uid": format!("uid-of-{owner}"), "controller": controller}]);
+        json!({"object": pod})
+    };
+    let mut told = async |requests: Vec<Value>| {
+        for request in requests {
+            world.review(request).await;
+        }
+        let told = std::iter::from_fn(|| handed_in.try_recv().ok());
+        told.map(|event| format!("{}/{} {}", event.kind, event.name, event.reason))
+            .collect::<Vec<_>>()
+    };
+    let denied = || owned("arm", "web", true);
+    assert!(told(vec![denied()]).await.is_empty(), "nobody asked for it");
+    world.gate.report_events(true);
+    let mut dry = denied();
+    dry["dryRun"] = json!(true);
+    assert!(
+        told(vec![dry]).await.is_empty(),
+        "nothing was to come of it"
+    );
+    let many = told(vec![denied(), denied(), denied()]).await;
+    assert_eq!(many, ["ReplicaSet/web PodRejected"]);
+    let others = vec![
+        owned("arm", "shop", true),
+        owned("missing", "web", true),
+        owned("amd", "web", true),
+        owned("arm", "no-controller", false),
+        json!({"object": world.pod("arm")}),
+    ];
+    let others = told(others).await;
+    assert_eq!(
+        others,
+        ["ReplicaSet/shop PodRejected", "ReplicaSet/web PodMayNotRun"]
+    );
 }
 
 #[tokio::test]

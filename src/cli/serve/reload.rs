@@ -71,6 +71,7 @@ impl Obeying {
             self.gate.deny_networks(networks.all());
         }
         self.gate.read_pull_secrets(settings.pull_secrets);
+        self.gate.report_events(settings.events);
         self.gate.set_rules(settings.rules);
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
+use super::install;
 use super::verdicts::{BUILD, contains_all};
 use crate::cluster::Cluster;
 use crate::kubectl::Kubectl;
@@ -73,4 +74,48 @@ fn the_replica_set_is_not_judged(cluster: &Cluster, set: &str) -> Result<()> {
     ensure!(of_set != "[]", "the ReplicaSet is not in the audit log");
     ensure!(!of_set.contains("platform-gate.io"), "{of_set}");
     Ok(())
+}
+
+/// A controller retries for ever; its ReplicaSet has one event from each of the two replicas at most, seen by
+/// `kubectl events`, and that of pods which were only warned of has one too.
+pub(crate) fn owners_have_one_event_where_asked_for(cluster: &Cluster) -> Result<()> {
+    let kubectl = &cluster.kubectl;
+    let namespace = kubectl.namespace("events")?;
+    install::upgrade(cluster, &json!({"events": true}), &Value::Null)?;
+    kubectl.apply(&deployment(namespace.name()).to_string())?;
+    let set = replica_set(kubectl, namespace.name())?;
+    let of_set = format!("replicaset/{set}");
+    let events = ["events", "-n", namespace.name(), "--for", &of_set];
+    let seen = || kubectl.run(&events);
+    let ours = until("an event of ours", MINUTE * 3, || {
+        let seen = seen()?;
+        let ours = seen.lines().find(|line| line.contains("PodRejected"));
+        Ok(ours.map(str::to_owned))
+    })?;
+    contains_all(&ours, &[FACT, "Warning"])?;
+    // The controller has asked more often than that.
+    let asked = |event: &Value| event["count"].as_u64().unwrap_or(1);
+    until("the controller has asked often", MINUTE * 3, || {
+        let events = kubectl.get(&["events", "-n", namespace.name()])?;
+        let events = events["items"].as_array().into_iter().flatten();
+        let failed = events.filter(|event| event["reason"] == "FailedCreate");
+        Ok((failed.map(asked).sum::<u64>() > 5).then_some(()))
+    })?;
+    let count = seen()?.matches("PodRejected").count();
+    ensure!(count <= 2, "{count} events of ours: {}", seen()?);
+
+    let mut warned = deployment(namespace.name());
+    warned["metadata"]["name"] = json!("warned");
+    warned["spec"]["template"]["spec"] =
+        json!({"containers": [{"name": "app", "image": "test/runs:1"}]});
+    let output = kubectl.output(&["apply", "-f", "-"], &warned.to_string())?;
+    ensure!(output.status.success(), "{output:?}");
+    until("an event of the warning", MINUTE, || {
+        let events = kubectl.run(&["events", "-n", namespace.name()])?;
+        let mut ours = events.lines().filter(|line| line.contains("PodMayNotRun"));
+        Ok(ours
+            .any(|line| line.contains("ReplicaSet/warned-"))
+            .then_some(()))
+    })?;
+    install::upgrade(cluster, &Value::Null, &Value::Null)
 }
