@@ -130,12 +130,9 @@ pub(crate) fn nothing_fails_while_certificates_change(cluster: &Cluster) -> Resu
             until("the certificate is another", MINUTE * 2, || {
                 let now = data(cluster)?;
                 let other = |key: &str| now[key] != before[key];
-                let ca_alone =
-                    now["ca.crt"].as_str().map(str::len) == before["ca.crt"].as_str().map(str::len);
-                Ok(
-                    (other("tls.crt") && (renew == "leaf" || other("ca.crt")) && ca_alone)
-                        .then_some(()),
-                )
+                let is_done = other("tls.crt") && (renew == "leaf" || other("ca.crt"));
+                // While the old CA is trusted too, there are two.
+                Ok((is_done && certificates(&now["ca.crt"])? == 1).then_some(()))
             })
         })?;
     }
@@ -231,6 +228,13 @@ fn data(cluster: &Cluster) -> Result<Value> {
     let secret = cluster.kubectl.get(&["secret", SECRET, "-n", NAMESPACE])?;
     ensure!(secret["data"]["tls.crt"].is_string(), "the Secret is empty");
     Ok(secret["data"].clone())
+}
+
+/// How many certificates there are in a value of a Secret.
+fn certificates(value: &Value) -> Result<usize> {
+    let pem: k8s_openapi::ByteString = serde_json::from_value(value.clone())?;
+    let text = String::from_utf8(pem.0).context("ca.crt is no text")?;
+    Ok(text.matches("BEGIN CERTIFICATE").count())
 }
 
 /// A CA that has signed nothing of ours, in base64.
