@@ -134,18 +134,6 @@ impl Gate {
         }
     }
 
-    /// Where pods' own pull secrets are; whether they are read is said by [`Gate::read_pull_secrets`].
-    #[must_use]
-    pub fn with_pull_secrets(mut self, pull_secrets: PullSecrets) -> Self {
-        self.pull_secrets = Some(pull_secrets);
-        self
-    }
-
-    /// Lets pods' own pull secrets be read or not, so that private images are judged.
-    pub fn read_pull_secrets(&self, reads: bool) {
-        self.reads_pull_secrets.store(reads, Ordering::Relaxed);
-    }
-
     /// Takes other rules, for the reviews that begin from now on; the nodes held are seen by them.
     pub fn set_rules(&self, rules: Rules) {
         let nodes = rules.nodes.clone();

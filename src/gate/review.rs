@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use crate::admission::{
     AdmissionRequest, Answer, Operation, ReviewError, parse_review, parse_uid, write_response,
 };
+use crate::cluster::pull_secrets::PullSecrets;
 use crate::domain::lookup::LookupFailure;
 use crate::domain::pod::{Pod, PodSpec};
 use crate::domain::policy::{Action, EnforcementAction};
@@ -149,6 +150,18 @@ impl Gate {
             dry_run: request.dry_run == Some(true),
         };
         self.finish(&subject, judgement)
+    }
+
+    /// Where pods' own pull secrets are; whether they are read is said by [`Gate::read_pull_secrets`].
+    #[must_use]
+    pub fn with_pull_secrets(mut self, pull_secrets: PullSecrets) -> Self {
+        self.pull_secrets = Some(pull_secrets);
+        self
+    }
+
+    /// Lets pods' own pull secrets be read or not, so that private images are judged.
+    pub fn read_pull_secrets(&self, reads: bool) {
+        self.reads_pull_secrets.store(reads, Ordering::Relaxed);
     }
 
     /// The credentials that the pod's kubelet would have from its pull secrets; none where reading them is off.
