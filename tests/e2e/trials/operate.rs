@@ -174,8 +174,15 @@ pub(super) fn under_load(
     let full = std::env::var_os("PLATFORM_GATE_FULL").is_some();
     let mut times = 0;
     while times == 0 || (full && load.calls() < 3000) {
+        let before = load.calls();
         disturb().with_context(|| what.to_owned())?;
         times += 1;
+        if full {
+            // A disturbance during which no call gets through must not follow upon the last.
+            until("calls between disturbances", MINUTE * 2, || {
+                Ok((load.calls() >= before + 300).then_some(()))
+            })?;
+        }
     }
     let tally = load.finish(200).with_context(|| what.to_owned())?;
     crate::progress::say(&format!("{what}, {times} times: {tally}"));
