@@ -47,7 +47,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 use url::Url;
@@ -198,16 +198,21 @@ impl Registry {
         measures.cache(CacheResult::Miss);
         Span::current().record("cache", "miss");
         asked.store(true, Ordering::Relaxed);
-        let older = || kept.and_then(|kept| kept.outcome.ok());
-        let flight = match lookups.join(&key, caller, deadline).await {
-            Ok(flight) => flight,
-            Err(failure) => return older().ok_or(failure),
-        };
-        match timeout_at(deadline, flight).await {
-            Ok(outcome) => outcome,
-            Err(_) => older().ok_or(LookupFailure::Timeout),
-        }
+        let older = kept.and_then(|kept| kept.outcome.ok());
+        // Boxed: the reviews of pods whose images are known carry no room for it.
+        Box::pin(lookups.wait(&key, older, caller, deadline)).await
     }
+}
+
+/// How many entries a manifest has, and `None` where it does not read; for measuring what reading it takes.
+#[doc(hidden)]
+#[must_use]
+pub fn manifest_entries(content_type: Option<&str>, bytes: &[u8]) -> Option<usize> {
+    let document = manifest::parse_document(content_type, bytes).ok()?;
+    Some(match document.body {
+        manifest::Body::Index(entries) => entries.len(),
+        _ => 1,
+    })
 }
 
 /// What follows from the settings, beside what is known.

@@ -38,6 +38,11 @@ impl Namespaces {
         if let Some(label) = self.known.borrow().get(name) {
             return *label;
         }
+        // Boxed, as what is rare: the reviews that need not wait carry no room for it.
+        Box::pin(self.awaited(name, deadline)).await
+    }
+
+    async fn awaited(&self, name: &str, deadline: Instant) -> Label {
         let mut known = self.known.subscribe();
         let told = known.wait_for(|known| known.contains_key(name));
         let until = deadline.min(Instant::now() + NEWS_TAKE);

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::cache::{Flight, Kept, Key, Outcome, failure_lifetime, is_outage};
 use super::egress::Scheme;
@@ -57,14 +57,22 @@ impl Lookups {
         reference: &Reference,
         keychain: &Keychain,
     ) -> Result<Key, LookupFailure> {
-        let plan = self.routes.plan(reference)?;
-        let credentials: Vec<_> = plan
-            .endpoints()
-            .flat_map(|endpoint| credentials_at(endpoint, keychain))
-            .collect();
+        self.routes.check(reference)?;
+        // Reviews of pods whose images are known come by here: without credentials there is nothing to match.
+        let identity = match keychain.is_empty() {
+            true => None,
+            false => {
+                let plan = self.routes.plan(reference)?;
+                let credentials: Vec<_> = plan
+                    .endpoints()
+                    .flat_map(|endpoint| credentials_at(endpoint, keychain))
+                    .collect();
+                identity_of(&credentials)
+            }
+        };
         Ok(Key {
             reference: reference.clone(),
-            identity: identity_of(&credentials),
+            identity,
         })
     }
 
@@ -72,8 +80,26 @@ impl Lookups {
         self.known.cache.get(key).await
     }
 
+    /// What the registry says, or at the deadline what was known before.
+    pub(super) async fn wait(
+        self: &Arc<Self>,
+        key: &Key,
+        older: Option<Arc<Image>>,
+        caller: Caller<'_>,
+        deadline: Instant,
+    ) -> Outcome {
+        let flight = match self.join(key, caller, deadline).await {
+            Ok(flight) => flight,
+            Err(failure) => return older.ok_or(failure),
+        };
+        match timeout_at(deadline, flight).await {
+            Ok(outcome) => outcome,
+            Err(_) => older.ok_or(LookupFailure::Timeout),
+        }
+    }
+
     /// Joins the look-up that is under way, or starts one when it is the caller's turn.
-    pub(super) async fn join(
+    async fn join(
         self: &Arc<Self>,
         key: &Key,
         caller: Caller<'_>,

@@ -33,7 +33,7 @@ impl OperatorCredentials {
             None if self.default.is_empty() => return None,
             None => self.default.clone(),
             Some(providers) => {
-                let given = providers.keychain(reference, deadline).await;
+                let given = Box::pin(providers.keychain(reference, deadline)).await;
                 self.default.merge(&given)
             }
         };

@@ -8,7 +8,7 @@ use reqwest::header::HeaderMap;
 
 use super::egress::Scheme;
 use super::endpoint::Endpoint;
-use super::hosts::HostSettings;
+use super::hosts::{HostSettings, Mirror};
 use crate::domain::lookup::LookupFailure;
 use crate::domain::reference::{Reference, prefix_length};
 
@@ -36,35 +36,60 @@ impl Routes {
         Self { by_prefix }
     }
 
+    /// Fails where nobody may be asked for the image. Cheaper than a plan, which only a look-up needs.
+    pub(super) fn check(&self, reference: &Reference) -> Result<(), LookupFailure> {
+        match self.settings_of(reference) {
+            Some((_, settings)) => serving(settings, reference).map(drop),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn plan(&self, reference: &Reference) -> Result<Plan, LookupFailure> {
-        let name = format!("{}/{}", reference.registry(), reference.repository());
-        let found = self.by_prefix.iter().find_map(|(prefix, settings)| {
-            let length = prefix_length(prefix, &name)?;
-            Some((&name[length..], settings))
-        });
-        let Some((rest, settings)) = found else {
+        let Some((rest, settings)) = self.settings_of(reference) else {
             return Ok(Plan {
                 mirrors: Vec::new(),
                 upstream: Some(Upstream::new(reference, &HeaderMap::new())?),
             });
         };
-        let is_tag = reference.tag().is_some();
-        let serving = settings.mirrors.iter().filter(|mirror| match is_tag {
-            true => mirror.serves_tags,
-            false => mirror.serves_digests,
-        });
-        let mirrors: Vec<Endpoint> = serving
-            .map(|mirror| Endpoint::mirror(mirror, reference, rest))
+        let mirrors = serving(settings, reference)?
+            .into_iter()
+            .map(|mirror| Endpoint::mirror(mirror, reference, &rest))
             .collect();
-        if settings.blocked || (settings.mirrors_only && mirrors.is_empty()) {
-            return Err(LookupFailure::Blocked);
-        }
         let upstream = match settings.mirrors_only {
             true => None,
             false => Some(Upstream::new(reference, &settings.connection.headers)?),
         };
         Ok(Plan { mirrors, upstream })
     }
+
+    /// The settings of the longest prefix of the image's name, and the rest of the name.
+    fn settings_of(&self, reference: &Reference) -> Option<(String, &HostSettings)> {
+        if self.by_prefix.is_empty() {
+            return None;
+        }
+        let name = format!("{}/{}", reference.registry(), reference.repository());
+        self.by_prefix.iter().find_map(|(prefix, settings)| {
+            let length = prefix_length(prefix, &name)?;
+            Some((name[length..].to_owned(), settings))
+        })
+    }
+}
+
+/// The mirrors that serve such a reference. Fails where neither they nor the registry may be asked.
+fn serving<'s>(
+    settings: &'s HostSettings,
+    reference: &Reference,
+) -> Result<Vec<&'s Mirror>, LookupFailure> {
+    let is_tag = reference.tag().is_some();
+    let serves = |mirror: &&Mirror| match is_tag {
+        true => mirror.serves_tags,
+        false => mirror.serves_digests,
+    };
+    let mirrors: Vec<&Mirror> = settings.mirrors.iter().filter(serves).collect();
+    if settings.blocked || (settings.mirrors_only && mirrors.is_empty()) {
+        return Err(LookupFailure::Blocked);
+    }
+    Ok(mirrors)
 }
 
 impl Plan {
