@@ -5,9 +5,17 @@
 //! value, or by its key too. So nothing is equal by luck, and nothing is remembered from one pod to the next. What counts
 //! is the ratio of the rows: finding candidates must not grow with the cluster. docs/performance.md has the numbers.
 
+#[path = "common/recorded.rs"]
+mod recorded;
+#[path = "common/spread.rs"]
+mod spread;
+#[path = "common/table.rs"]
+mod table;
+
+use std::hint::black_box;
 use std::sync::Arc;
 
-use divan::{Bencher, black_box};
+use anyhow::Result;
 use platform_gate::domain::decision::{Assessment, Handler, ResolvedImage, decide};
 use platform_gate::domain::image::{
     Digest, EntryContent, Image, ImageContent, ImageIndex, IndexEntry,
@@ -19,11 +27,50 @@ use platform_gate::domain::pod::PodSpec;
 use platform_gate::domain::policy::Policy;
 use serde_json::json;
 
-fn main() {
-    divan::main();
-}
+use table::Table;
 
 const NODES: [usize; 3] = [15, 1_500, 15_000];
+const IMAGES: [usize; 3] = [1, 3, 20];
+
+/// The floor of each row is the same decision on 15 nodes; that of 15 nodes is reading the pod.
+fn main() -> Result<()> {
+    let mut table = Table::new("decision")?;
+    for images in IMAGES {
+        rows(&mut table, &format!("{images} images"), &pod(images))?;
+    }
+    rows(&mut table, "pod of a DaemonSet", DAEMON_SET_POD)?;
+    let text = pod(1);
+    let pod: PodSpec<'_> = serde_json::from_str(&text)?;
+    let few = inventory(NODES[0]);
+    for nodes in NODES {
+        let inventory = inventory(nodes);
+        let floor = || few.groups(black_box(&pod));
+        let name = format!("candidates, {nodes} nodes");
+        table.row(&name, floor, || inventory.groups(black_box(&pod)));
+    }
+    for nodes in NODES {
+        one_node_changes(&mut table, nodes);
+    }
+    table.conclude()
+}
+
+fn rows(table: &mut Table, name: &str, text: &str) -> Result<()> {
+    let (image, policy, few) = (image(), Policy::default(), inventory(NODES[0]));
+    let pod: PodSpec<'_> = serde_json::from_str(text)?;
+    let of_few = || decide_on(&few, &policy, &image, black_box(&pod));
+    let read = || serde_json::from_str::<PodSpec<'_>>(black_box(text)).is_ok();
+    for nodes in NODES {
+        let inventory = inventory(nodes);
+        let work = || decide_on(&inventory, &policy, &image, black_box(&pod));
+        let name = format!("{name}, {nodes} nodes");
+        if nodes == NODES[0] {
+            table.row(&name, read, work);
+        } else {
+            table.row(&name, of_few, work);
+        }
+    }
+    Ok(())
+}
 
 /// Linux on two architectures and Windows of two builds.
 fn node(at: usize) -> Node {
@@ -122,52 +169,30 @@ fn decide_on(
     describe(&assessment, &decision)
 }
 
-/// Candidates, verdicts, decision, words.
-#[divan::bench(args = NODES, consts = [1, 3, 20])]
-fn images<const IMAGES: usize>(bencher: Bencher<'_, '_>, nodes: usize) {
-    let (inventory, image, policy) = (inventory(nodes), image(), Policy::default());
-    let text = pod(IMAGES);
-    let pod: PodSpec<'_> = serde_json::from_str(&text).expect("a pod");
-    bencher.bench_local(|| decide_on(&inventory, &policy, &image, black_box(&pod)));
-}
-
 /// A pod of a DaemonSet: one node by its name, every taint tolerated.
-#[divan::bench(args = NODES)]
-fn daemon_set_pod(bencher: Bencher<'_, '_>, nodes: usize) {
-    let (inventory, image, policy) = (inventory(nodes), image(), Policy::default());
-    let text = r#"{"containers":[{"name":"a","image":"a"}],"tolerations":[{"operator":"Exists"}],
-        "affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[
-        {"matchFields":[{"key":"metadata.name","operator":"In","values":["node-3"]}]}]}}}}"#;
-    let pod: PodSpec<'_> = serde_json::from_str(text).expect("a pod");
-    bencher.bench_local(|| decide_on(&inventory, &policy, &image, black_box(&pod)));
-}
+const DAEMON_SET_POD: &str = r#"{"containers":[{"name":"a","image":"a"}],"tolerations":[{"operator":"Exists"}],
+    "affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[
+    {"matchFields":[{"key":"metadata.name","operator":"In","values":["node-3"]}]}]}}}}"#;
 
-/// The candidates alone.
-#[divan::bench(args = NODES)]
-fn candidates(bencher: Bencher<'_, '_>, nodes: usize) {
-    let inventory = inventory(nodes);
-    let text = pod(1);
-    let pod: PodSpec<'_> = serde_json::from_str(&text).expect("a pod");
-    bencher.bench_local(|| inventory.groups(black_box(&pod)));
-}
-
-/// One node changes: it moves to another pool and back.
-#[divan::bench(args = NODES)]
-fn one_node_changes(bencher: Bencher<'_, '_>, nodes: usize) {
-    let mut inventory = inventory(nodes);
+/// One node changes: it moves to another pool and back. Beside the same among 15.
+fn one_node_changes(table: &mut Table, nodes: usize) {
     let known = node(7);
     let mut moved = known.clone();
     moved
         .metadata
         .labels
         .insert("agentpool".to_owned(), "pool-0".to_owned());
-    let mut turn = 0;
-    bencher.bench_local(|| {
-        turn += 1;
-        inventory.apply(if turn % 2 == 0 {
-            known.clone()
-        } else {
-            moved.clone()
-        });
-    });
+    let turning = |nodes: usize| {
+        let (mut inventory, mut turn) = (inventory(nodes), 0);
+        let states = [known.clone(), moved.clone()];
+        move || {
+            turn += 1;
+            inventory.apply(states[turn % 2].clone());
+        }
+    };
+    table.row(
+        &format!("a node changes, {nodes} nodes"),
+        turning(NODES[0]),
+        turning(nodes),
+    );
 }
