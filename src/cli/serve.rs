@@ -1,6 +1,7 @@
 //! `serve`: the webhook itself, on a cluster or, with `--nodes`, without one.
 
 mod reload;
+mod watching;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -31,7 +32,6 @@ use crate::gate::{Gate, unix_now};
 use crate::metrics::Metrics;
 use crate::registry::{EgressPolicy, Registry};
 use crate::trace::Traces;
-use crate::watch::{self, Watch};
 use crate::webhook::{Deadline, Options, Readiness, ReviewPath, Server, Shared};
 
 /// Run the admission webhook
@@ -89,9 +89,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     };
     let networks = SharedNetworks::default();
     lock(&networks).set_blocked(settings.blocked_networks.clone());
+    let (watch_lease, leases) = tokio::sync::watch::channel(settings.watch_lease.clone());
     let gate = match &args.nodes {
         Some(path) => without_cluster(path, registry.clone(), &args, &settings, &shared)?,
-        None => on_cluster(registry.clone(), &settings, &networks, &shared).await?,
+        None => on_cluster(registry.clone(), &settings, &networks, leases, &shared).await?,
     };
     gate.deny_networks(lock(&networks).all());
     shared.metrics.settings_taken(std::time::SystemTime::now());
@@ -103,6 +104,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
             egress,
             left_out: settings.left_out.clone(),
             networks,
+            watch_lease,
             metrics: Arc::clone(&shared.metrics),
         };
         tokio::spawn(obeying.watch(config::Reload::new(path, settings)));
@@ -177,6 +179,7 @@ async fn on_cluster(
     registry: Registry,
     settings: &Settings,
     networks: &SharedNetworks,
+    leases: watching::Leases,
     shared: &Shared,
 ) -> anyhow::Result<Arc<Gate>> {
     let namespace = std::env::var(NAMESPACE_VARIABLE).ok();
@@ -205,47 +208,11 @@ async fn on_cluster(
     watch_namespaces(client.clone(), namespaces, shared);
     watch_runtime_classes(client.clone(), &gate);
     follow_pools(client.clone(), &gate);
-    if let Some(lease) = settings.watch_lease.clone() {
-        keep_watch(client.clone(), lease, &gate, shared)?;
-    }
+    watching::keep_watch(client.clone(), leases, &gate, shared)?;
     if settings.warm_up {
         tokio::spawn(warm_up(client, Arc::clone(&gate), shared.clone()));
     }
     Ok(gate)
-}
-
-/// Judges what makes pods in the background, once this process is ready and until it is told to stop.
-fn keep_watch(
-    client: kube::Client,
-    lease: String,
-    gate: &Arc<Gate>,
-    shared: &Shared,
-) -> anyhow::Result<()> {
-    let namespace = std::env::var(NAMESPACE_VARIABLE).with_context(|| {
-        format!("{NAMESPACE_VARIABLE} is not set: it must name the namespace of the Lease {lease}")
-    })?;
-    let watch = Watch {
-        client,
-        gate: Arc::clone(gate),
-        metrics: Arc::clone(&shared.metrics),
-        settings: watch::Settings {
-            namespace,
-            lease,
-            identity: identity(),
-        },
-    };
-    let (readiness, stop) = (shared.readiness.clone(), stop_signal()?);
-    tokio::spawn(async move {
-        let keep = async {
-            ready(&readiness).await;
-            watch.run().await;
-        };
-        tokio::select! {
-            () = keep => {}
-            () = stop => {}
-        }
-    });
-    Ok(())
 }
 
 /// Under this name a replica holds a Lease.

@@ -24,6 +24,7 @@ pub(super) struct Obeying {
     /// What was told of the settings' files.
     pub(super) left_out: Vec<String>,
     pub(super) networks: SharedNetworks,
+    pub(super) watch_lease: tokio::sync::watch::Sender<Option<String>>,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -73,6 +74,11 @@ impl Obeying {
         self.gate.read_pull_secrets(settings.pull_secrets);
         self.gate.report_events(settings.events);
         self.gate.set_rules(settings.rules);
+        self.watch_lease.send_if_modified(|lease| {
+            let changes = *lease != settings.watch_lease;
+            *lease = settings.watch_lease;
+            changes
+        });
         Ok(())
     }
 }

@@ -14,6 +14,8 @@ use crate::wait::until;
 const CRD: &str = include_str!("policyreports.yaml");
 const CRD_NAME: &str = "customresourcedefinition/policyreports.wgpolicyk8s.io";
 const LIMIT: Duration = Duration::from_secs(60);
+/// For settings to arrive: a kubelet may take its time.
+const SETTINGS: Duration = Duration::from_secs(150);
 /// A label of nodes that no other trial has.
 const POOL: &str = "watched";
 
@@ -47,11 +49,11 @@ fn deploy(cluster: &Cluster, name: &str) -> Result<()> {
 
 fn keeps_watch(cluster: &Cluster, name: &str) -> Result<()> {
     let kubectl = &cluster.kubectl;
-    until("a report of what runs", LIMIT, || {
+    until("a report of what runs", SETTINGS, || {
         Ok(summary(cluster, name).filter(|it| *it == json!([2, 0, 0, 1])))
     })?;
     ensure!(events(cluster, name)?.is_empty(), "the start is no news");
-    let before = counted(cluster)?.context("nobody counts")?;
+    let before = until("somebody counts", LIMIT, || counted(cluster))?;
 
     let joined = Instant::now();
     join(
@@ -155,7 +157,12 @@ fn counted(cluster: &Cluster) -> Result<Option<u64>> {
     for pod in pods["items"].as_array().context("no list")? {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         let namespace = install::NAMESPACE;
-        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}:metrics/proxy/metrics");
+        // The API server takes a pod's port by its number alone.
+        let ports = pod["spec"]["containers"][0]["ports"].as_array();
+        let mut ports = ports.context("no ports")?.iter();
+        let port = ports.find(|port| port["name"] == "metrics");
+        let port = &port.context("no port of metrics")?["containerPort"];
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy/metrics");
         // A pod that is going away answers no more.
         let metrics = cluster.kubectl.run(&["get", "--raw", &path]);
         let metrics = metrics.unwrap_or_default();
