@@ -14,6 +14,7 @@ const NOTABLE: f64 = 0.10;
 pub(crate) struct Recorded {
     ratios: BTreeMap<String, f64>,
     records: bool,
+    compared: usize,
     slower: Vec<String>,
 }
 
@@ -23,6 +24,7 @@ impl Recorded {
         Ok(Self {
             ratios: serde_json::from_str(&text).context("benches/recorded.json")?,
             records,
+            compared: 0,
             slower: Vec::new(),
         })
     }
@@ -37,6 +39,7 @@ impl Recorded {
         let Some(before) = before else {
             return "not recorded yet".to_owned();
         };
+        self.compared += 1;
         let more = ratio / before - 1.0;
         let percent = 100.0 * more.abs();
         if more > NOTABLE {
@@ -57,10 +60,12 @@ impl Recorded {
             std::fs::write(file(), text + "\n").context("benches/recorded.json")?;
             return Ok("recorded in benches/recorded.json".to_owned());
         }
-        Ok(if self.slower.is_empty() {
-            "nothing is slower than recorded by more than 10 %".to_owned()
-        } else {
-            self.slower.join("\n")
+        Ok(match (self.compared, self.slower.is_empty()) {
+            (0, _) => "nothing is recorded to compare with: --record keeps these ratios".to_owned(),
+            (compared, true) => {
+                format!("of {compared} recorded ratios, none is slower by more than 10 %")
+            }
+            _ => self.slower.join("\n"),
         })
     }
 }

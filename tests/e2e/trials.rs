@@ -10,6 +10,7 @@ mod outcomes;
 mod pin;
 mod placement;
 mod policy;
+mod scale;
 mod verdicts;
 mod watch;
 mod workloads;
@@ -97,10 +98,6 @@ const ALL: &[(&str, Run)] = &[
         placement::the_scheduler_binds_to_our_candidates,
     ),
     (
-        "a_pool_of_karpenter_is_a_place_to_run",
-        autoscalers::a_pool_of_karpenter_is_a_place_to_run,
-    ),
-    (
         "check_says_what_the_webhook_said",
         cli::check_says_what_the_webhook_said,
     ),
@@ -119,6 +116,10 @@ const ALL: &[(&str, Run)] = &[
     (
         "owners_have_one_event_where_asked_for",
         workloads::owners_have_one_event_where_asked_for,
+    ),
+    (
+        "a_pool_of_karpenter_is_a_place_to_run",
+        autoscalers::a_pool_of_karpenter_is_a_place_to_run,
     ),
     (
         "nothing_fails_while_pods_are_replaced",
@@ -153,6 +154,7 @@ const ALL: &[(&str, Run)] = &[
         "restricted_is_all_that_it_needs",
         install::restricted_is_all_that_it_needs,
     ),
+    ("many_nodes_and_pods", scale::many_nodes_and_pods),
     ("no_call_failed", install::no_call_failed),
     // From here on calls fail, as they must.
     (

@@ -120,6 +120,16 @@ impl SimulatedNode {
     }
 }
 
+/// The taint of nodes that a trial adds: nothing but its own pods may land there, since what lands there does not run.
+pub(crate) fn guest() -> Value {
+    json!({"key": "example.com/guest", "effect": "NoSchedule"})
+}
+
+/// For pods that may land on such nodes.
+pub(crate) fn tolerates_guests() -> Value {
+    json!([{"key": "example.com/guest", "operator": "Exists"}])
+}
+
 /// A node of any platform: operating system, architecture and kernel.
 pub(crate) fn manifest_of(
     name: &str,

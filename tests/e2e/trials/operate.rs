@@ -107,7 +107,9 @@ pub(crate) fn nothing_fails_while_pods_are_replaced(cluster: &Cluster) -> Result
         rolled_out(cluster)
     })?;
     undisturbed(cluster, "leader loss", || {
-        let leader = holder(cluster)?;
+        let leader = until("a pod holds the Lease", MINUTE, || {
+            Ok(Some(holder(cluster)?).filter(|leader| !leader.is_empty()))
+        })?;
         let delete = ["delete", "pod", &leader, "-n", NAMESPACE];
         cluster.kubectl.run(&delete)?;
         until("another pod holds the Lease", MINUTE, || {

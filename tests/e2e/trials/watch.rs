@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::install;
 use crate::cluster::Cluster;
-use crate::cluster::simulated_nodes::manifest_of;
+use crate::cluster::simulated_nodes::{guest, manifest_of, tolerates_guests};
 use crate::progress;
 use crate::wait::until;
 
@@ -53,7 +53,6 @@ fn keeps_watch(cluster: &Cluster, name: &str) -> Result<()> {
         Ok(summary(cluster, name).filter(|it| *it == json!([2, 0, 0, 1])))
     })?;
     ensure!(events(cluster, name)?.is_empty(), "the start is no news");
-    let before = until("somebody counts", LIMIT, || counted(cluster))?;
 
     let joined = Instant::now();
     join(
@@ -75,7 +74,7 @@ fn keeps_watch(cluster: &Cluster, name: &str) -> Result<()> {
     })?;
     ensure!(news == ["MayLandWrong Deployment free"], "{news:?}");
     until("the metric", LIMIT, || {
-        Ok(counted(cluster)?.filter(|count| *count == before + 1))
+        Ok((counted(cluster)? == Some(warned_of(cluster)?)).then_some(()))
     })?;
     progress::say(&format!(
         "{:.1} s after a Windows node joined:",
@@ -99,13 +98,14 @@ fn join(cluster: &Cluster, name: &str, platform: (&str, &str, &str)) -> Result<(
     let (os, architecture, _) = platform;
     let labels = json!({"pool": POOL, "kubernetes.io/os": os, "kubernetes.io/arch": architecture,
         "kubernetes.io/hostname": name});
-    let node = manifest_of(name, platform, &labels, &[]);
+    let node = manifest_of(name, platform, &labels, &[guest()]);
     cluster.kubectl.apply(&node.to_string())
 }
 
 fn workload(name: &str, namespace: &str, image: &str, selector: &Value) -> Value {
     let labels = json!({"app": name});
-    let spec = json!({"nodeSelector": selector, "containers": [{"name": "main", "image": image}]});
+    let spec = json!({"nodeSelector": selector, "tolerations": tolerates_guests(),
+        "containers": [{"name": "main", "image": image}]});
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace}, "spec": {
         "replicas": 1, "selector": {"matchLabels": labels},
         "template": {"metadata": {"labels": labels}, "spec": spec}}})
@@ -130,6 +130,16 @@ fn warned(cluster: &Cluster, namespace: &str) -> Result<Vec<String>> {
     let warned = results.filter(|result| result["result"] == "warn");
     let named = warned.map(|result| told(&result["resources"][0]));
     Ok(named.collect())
+}
+
+/// How many workloads the reports of all namespaces warn of: those of other trials may still be there, or going away.
+fn warned_of(cluster: &Cluster) -> Result<u64> {
+    let reports = cluster
+        .kubectl
+        .get(&["policyreports.wgpolicyk8s.io", "--all-namespaces"])?;
+    let reports = reports["items"].as_array().context("no list")?.iter();
+    let warned = reports.filter_map(|report| report["summary"]["warn"].as_u64());
+    Ok(warned.sum())
 }
 
 /// Reason, kind and name of our events.

@@ -1,0 +1,320 @@
+//! Many nodes and many pods: how long a replica takes to be ready, what it keeps, and what a pod's creation waits for it,
+//! beside creations that it is not asked about, in the same run. It tells numbers and asserts none of them.
+//!
+//! `PLATFORM_GATE_FULL=1` has 5,000 nodes and runs of 1,000 pods; otherwise there are a few hundred of each.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::{Node, Pod as PodObject};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use serde_json::{Value, json};
+
+use super::install::NAMESPACE;
+use crate::cluster::{Cluster, simulated_nodes};
+use crate::pod::Pod;
+use crate::progress::say;
+use crate::wait::until;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const LABEL: &str = "example.com/many";
+/// A namespace that the chart leaves out.
+const NOT_ASKED: &str = "kube-system";
+/// Node updates a second.
+const CHURN: u64 = 100;
+
+struct Size {
+    nodes: usize,
+    pods: usize,
+    rounds: usize,
+}
+
+pub(crate) fn many_nodes_and_pods(cluster: &Cluster) -> Result<()> {
+    let size = match std::env::var_os("PLATFORM_GATE_FULL") {
+        Some(_) => Size {
+            nodes: 5000,
+            pods: 1000,
+            rounds: 5,
+        },
+        None => Size {
+            nodes: 300,
+            pods: 100,
+            rounds: 2,
+        },
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let client = runtime.block_on(client(cluster))?;
+    let nodes: Api<Node> = Api::all(client.clone());
+    let outcome = measure(cluster, &runtime, &client, &size);
+    let labelled = ListParams::default().labels(LABEL);
+    let deleted = runtime.block_on(nodes.delete_collection(&DeleteParams::default(), &labelled));
+    deleted.context("deleting the nodes")?;
+    until("the nodes are gone", MINUTE * 5, || {
+        let left = runtime.block_on(nodes.list_metadata(&labelled.clone().limit(1)))?;
+        Ok(left.items.is_empty().then_some(()))
+    })?;
+    outcome
+}
+
+fn measure(
+    cluster: &Cluster,
+    runtime: &tokio::runtime::Runtime,
+    client: &Client,
+    size: &Size,
+) -> Result<()> {
+    let began = Instant::now();
+    runtime.block_on(create_nodes(client, size.nodes))?;
+    say(&format!(
+        "scale: {} nodes made in {:.0} s",
+        size.nodes,
+        began.elapsed().as_secs_f32()
+    ));
+    for _ in 0..size.rounds {
+        say(&format!("scale: {}", restarted(cluster, size.nodes)?));
+    }
+    let asked = cluster.kubectl.namespace("many")?;
+    for concurrent in [50, 200] {
+        for (churns, what) in [(false, "quiet nodes"), (true, "100 node updates a second")] {
+            let goes_on = Arc::new(AtomicBool::new(churns));
+            let churn = runtime.spawn(churn(client.clone(), size.nodes, Arc::clone(&goes_on)));
+            let told = side_by_side(runtime, client, asked.name(), size, concurrent);
+            goes_on.store(false, Ordering::Relaxed);
+            let updates = runtime.block_on(churn)??;
+            say(&format!(
+                "scale: {concurrent} at a time, {what} ({updates} updates): {}",
+                told?
+            ));
+        }
+    }
+    say(&format!("scale: MiB in use at the end: {:?}", memory()?));
+    Ok(())
+}
+
+async fn client(cluster: &Cluster) -> Result<Client> {
+    let kubeconfig = Kubeconfig::read_from(cluster.kubectl.kubeconfig())?;
+    let options = KubeConfigOptions::default();
+    Ok(Client::try_from(
+        Config::from_custom_kubeconfig(kubeconfig, &options).await?,
+    )?)
+}
+
+async fn create_nodes(client: &Client, count: usize) -> Result<()> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let creations = (0..count).map(|at| {
+        let architecture = ["amd64", "arm64"][at % 2];
+        let name = format!("many-{at}");
+        let labels = json!({"kubernetes.io/arch": architecture, "kubernetes.io/os": "linux",
+            "kubernetes.io/hostname": name, LABEL: "yes", "topology.kubernetes.io/zone": format!("zone-{}", at % 3)});
+        let platform = ("linux", architecture, "6.8.0");
+        let node = simulated_nodes::manifest_of(&name, platform, &labels, &[simulated_nodes::guest()]);
+        let nodes = nodes.clone();
+        async move {
+            let node: Node = serde_json::from_value(node)?;
+            nodes.create(&PostParams::default(), &node).await?;
+            anyhow::Ok(())
+        }
+    });
+    stream::iter(creations)
+        .buffer_unordered(50)
+        .try_collect::<Vec<()>>()
+        .await
+        .map(drop)
+}
+
+/// Deletes one of the pods: how long the next one takes from its first line of log to being ready, and its memory.
+fn restarted(cluster: &Cluster, nodes: usize) -> Result<String> {
+    let kubectl = &cluster.kubectl;
+    let names = |pods: &[Value]| -> Vec<String> {
+        let name = |pod: &Value| pod["metadata"]["name"].as_str().map(str::to_owned);
+        pods.iter().filter_map(name).collect()
+    };
+    let before = names(&replicas(cluster)?);
+    let first = before.first().context("no pod of platform-gate")?;
+    kubectl.run(&["delete", "pod", first, "-n", NAMESPACE, "--wait=false"])?;
+    let (name, address) = until("the next pod has an address", MINUTE * 2, || {
+        let next = replicas(cluster)?.into_iter().find(|pod| {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            !before.iter().any(|known| known == name)
+        });
+        Ok(next.and_then(|pod| {
+            let address = pod["status"]["podIP"].as_str()?.to_owned();
+            Some((pod["metadata"]["name"].as_str()?.to_owned(), address))
+        }))
+    })?;
+    until("it is ready", MINUTE * 2, || {
+        Ok(
+            (get(&address, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")))
+                .then_some(()),
+        )
+    })?;
+    let ready = SystemTime::now();
+    let log = kubectl.run(&["logs", &name, "-n", NAMESPACE])?;
+    let first_line: Value = serde_json::from_str(log.lines().next().unwrap_or_default())?;
+    let told = first_line["timestamp"].as_str().context("no timestamp")?;
+    let format = &time::format_description::well_known::Rfc3339;
+    let started: SystemTime = time::OffsetDateTime::parse(told, format)?.into();
+    let taken = ready.duration_since(started).unwrap_or_default();
+    let known = known_nodes(&get(&address, "/metrics").unwrap_or_default());
+    ensure!(known >= nodes as f64, "it knows {known} of {nodes} nodes");
+    Ok(format!(
+        "ready {:.2} s after its first line of log, which knows {known} nodes; MiB of both replicas {:?}",
+        taken.as_secs_f64(),
+        memory()?
+    ))
+}
+
+/// The pods of platform-gate that are there to stay.
+fn replicas(cluster: &Cluster) -> Result<Vec<Value>> {
+    let selector = "app.kubernetes.io/name=platform-gate";
+    let list = cluster
+        .kubectl
+        .get(&["pods", "-n", NAMESPACE, "-l", selector])?;
+    let mut pods = list["items"].as_array().cloned().unwrap_or_default();
+    pods.retain(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+    Ok(pods)
+}
+
+fn known_nodes(metrics: &str) -> f64 {
+    let of_groups = metrics
+        .lines()
+        .filter(|line| line.starts_with("platform_gate_nodes{"));
+    of_groups
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
+}
+
+/// A GET over plain HTTP; `None` while nobody answers.
+fn get(address: &str, path: &str) -> Option<String> {
+    use std::io::{Read, Write};
+    let target = format!("{address}:8080").parse().ok()?;
+    let mut stream = std::net::TcpStream::connect_timeout(&target, Duration::from_secs(1)).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+/// What each process of platform-gate has in memory, in MiB.
+fn memory() -> Result<Vec<u64>> {
+    let mut of_each = Vec::new();
+    for process in std::fs::read_dir("/proc")? {
+        let path = process?.path();
+        // A process may end meanwhile.
+        let Ok(status) = std::fs::read_to_string(path.join("status")) else {
+            continue;
+        };
+        let is_ours = status.starts_with("Name:\tplatform-gate\n");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes =
+            resident.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        of_each.extend(kibibytes.filter(|_| is_ours).map(|kib| kib / 1024));
+    }
+    Ok(of_each)
+}
+
+/// Labels of nodes change, one after the other, until told to stop. Returns how many have.
+async fn churn(client: Client, nodes: usize, goes_on: Arc<AtomicBool>) -> Result<u64> {
+    let api: Api<Node> = Api::all(client);
+    let mut pace = tokio::time::interval(Duration::from_millis(1000 / CHURN));
+    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
+    let mut updates = 0;
+    let mut under_way = tokio::task::JoinSet::new();
+    while goes_on.load(Ordering::Relaxed) {
+        pace.tick().await;
+        let name = format!("many-{}", updates as usize % nodes);
+        let change = json!({"metadata": {"labels": {"example.com/turn": updates.to_string()}}});
+        let api = api.clone();
+        under_way.spawn(async move {
+            let parameters = PatchParams::default();
+            api.patch_metadata(&name, &parameters, &Patch::Merge(change))
+                .await
+        });
+        updates += 1;
+        while let Some(done) = under_way.try_join_next() {
+            done??;
+        }
+    }
+    while let Some(done) = under_way.join_next().await {
+        done??;
+    }
+    Ok(updates)
+}
+
+/// Creates pods in turn where platform-gate is asked and where it is not.
+fn side_by_side(
+    runtime: &tokio::runtime::Runtime,
+    client: &Client,
+    asked: &str,
+    size: &Size,
+    concurrent: usize,
+) -> Result<String> {
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    // The first round warms up.
+    for round in 0..=size.rounds {
+        let a = runtime.block_on(create_pods(client, NOT_ASKED, size.pods, concurrent))?;
+        let b = runtime.block_on(create_pods(client, asked, size.pods, concurrent))?;
+        if round > 0 {
+            without.push(a);
+            with.push(b);
+        }
+    }
+    let told = |part: f64| {
+        let at = |times: &Vec<f64>| times[((times.len() - 1) as f64 * part) as usize];
+        let spread = |mut figures: Vec<f64>| {
+            figures.sort_by(f64::total_cmp);
+            let (least, most) = (figures[0], figures[figures.len() - 1]);
+            format!("{:.1} ({least:.1}..{most:.1})", figures[figures.len() / 2])
+        };
+        let more = with.iter().zip(&without).map(|(a, b)| at(a) - at(b));
+        let (with, without) = (with.iter().map(at), without.iter().map(at));
+        format!(
+            "{} with, {} without, {} more",
+            spread(with.collect()),
+            spread(without.collect()),
+            spread(more.collect())
+        )
+    };
+    Ok(format!("ms: p50 {}; p99 {}", told(0.5), told(0.99)))
+}
+
+/// Creates pods that nobody schedules, so many at a time, and deletes them. Gives the latencies in ms, shortest first.
+async fn create_pods(
+    client: &Client,
+    namespace: &str,
+    count: usize,
+    concurrent: usize,
+) -> Result<Vec<f64>> {
+    let pods: Api<PodObject> = Api::namespaced(client.clone(), namespace);
+    let creations = (0..count).map(|at| {
+        let pods = pods.clone();
+        async move {
+            let pod = Pod::new(namespace, &format!("many-{at}"), "test/amd64-only:1")
+                .node_selector("kubernetes.io/os", "linux")
+                .node_selector("kubernetes.io/arch", "amd64");
+            let mut pod: Value = serde_json::from_str(&pod.manifest())?;
+            pod["spec"]["schedulerName"] = json!("nobody");
+            pod["spec"]["tolerations"] = simulated_nodes::tolerates_guests();
+            pod["metadata"]["labels"] = json!({LABEL: "yes"});
+            let pod: PodObject = serde_json::from_value(pod)?;
+            let began = Instant::now();
+            pods.create(&PostParams::default(), &pod).await?;
+            anyhow::Ok(began.elapsed().as_secs_f64() * 1e3)
+        }
+    });
+    let created = stream::iter(creations).buffer_unordered(concurrent);
+    let mut times: Vec<f64> = created.try_collect().await?;
+    times.sort_by(f64::total_cmp);
+    let labelled = ListParams::default().labels(LABEL);
+    let at_once = DeleteParams::default().grace_period(0);
+    pods.delete_collection(&at_once, &labelled).await?;
+    Ok(times)
+}
