@@ -15,7 +15,10 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
+use x509_parser::extensions::GeneralName;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a CA is valid.
@@ -88,6 +91,11 @@ pub enum CertificateError {
     /// Past its end.
     #[error("the certificate has expired: renew it")]
     Expired,
+    /// What is to vouch for callers is no CA.
+    #[error(
+        "callers.caFile does not parse: it has to hold the CA of callers' certificates, as PEM"
+    )]
+    ClientCa,
 }
 
 /// From when until when a certificate is valid.
@@ -255,6 +263,46 @@ pub fn check_serves(
             .map_err(|source| untrusted(name, source))?;
     }
     Ok(())
+}
+
+/// Tells clients by the certificates that a CA of `ca_bundle` signed for them. One that shows none is let through, to be
+/// told so; one that shows another has no handshake.
+///
+/// # Errors
+/// When the bundle has no certificate, or one that does not parse.
+pub fn client_verifier(ca_bundle: &str) -> Result<Arc<dyn ClientCertVerifier>, CertificateError> {
+    let mut roots = rustls::RootCertStore::empty();
+    for ca in certificates(ca_bundle).map_err(|_| CertificateError::ClientCa)? {
+        roots.add(ca).map_err(|_| CertificateError::ClientCa)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .allow_unauthenticated()
+        .build()
+        .map_err(|_| CertificateError::ClientCa)
+}
+
+/// Whom a certificate is for: its common names, then its alternative names but for addresses.
+///
+/// # Errors
+/// When it does not parse.
+pub fn names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, CertificateError> {
+    let malformed = |_| CertificateError::Malformed;
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate)
+        .map_err(|_| CertificateError::Malformed)?;
+    let common = parsed.subject().iter_common_name();
+    let mut names: Vec<String> = common
+        .filter_map(|name| name.as_str().ok().map(str::to_owned))
+        .collect();
+    let alternative = parsed.subject_alternative_name().map_err(malformed)?;
+    let general = alternative.iter().flat_map(|it| &it.value.general_names);
+    names.extend(general.filter_map(|name| match name {
+        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => {
+            Some((*name).to_owned())
+        }
+        _ => None,
+    }));
+    Ok(names)
 }
 
 /// The certificates of a bundle, each as PEM of its own.

@@ -2,6 +2,7 @@
 //!
 //! Leaves out flags and environment variables, which are `cli`'s, and who obeys settings that have changed.
 
+mod callers;
 mod certificate;
 mod nodes;
 mod nodes_file;
@@ -24,6 +25,7 @@ use crate::domain::rules::Rules;
 use crate::domain::verdict::finding_codes;
 use crate::registry::{HostSettings, OperatorCredentials};
 
+pub use callers::CallerSettings;
 pub use certificate::{CertificateMode, CertificateSettings};
 pub use nodes_file::parse_nodes;
 pub use reload::Reload;
@@ -50,6 +52,8 @@ pub struct Settings {
     pub credentials: OperatorCredentials,
     /// What is wrong with the files that the settings name and is left out of them: one sentence each, with the file.
     pub left_out: Vec<String>,
+    /// Whom the webhook answers; absent for anybody.
+    pub callers: Option<CallerSettings>,
     /// Where the pods of an installation keep their certificate; absent outside a cluster.
     pub certificate: Option<CertificateSettings>,
 }
@@ -144,6 +148,7 @@ impl Settings {
             events: raw.events,
             credentials: registries.credentials,
             left_out: registries.left_out,
+            callers: callers::callers(raw.callers, &mut mistakes),
             certificate: raw
                 .certificate
                 .map(|raw| certificate::certificate(raw, &mut mistakes)),

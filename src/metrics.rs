@@ -2,6 +2,7 @@
 //!
 //! Names follow Prometheus: base units, `_total` for counters. No image and no namespace is ever a label.
 
+mod callers;
 mod watched;
 
 use std::sync::OnceLock;
@@ -42,6 +43,7 @@ pub struct Metrics {
     settings_taken: Gauge,
     certificate_in_order: Gauge,
     webhook_configured: Gauge,
+    callers: callers::Callers,
     watched: watched::Watched,
 }
 
@@ -108,6 +110,7 @@ impl Default for Metrics {
             settings_taken: Gauge::default(),
             certificate_in_order: Gauge::default(),
             webhook_configured: Gauge::default(),
+            callers: callers::Callers::default(),
             watched: watched::Watched::default(),
             registry: Registry::default(),
         };
@@ -173,6 +176,7 @@ impl Metrics {
         );
         self.register_certificate(registry);
         self.register_choices(registry);
+        self.callers.register(registry);
         self.watched.register(registry);
         let build = BuildLabels {
             version: env!("CARGO_PKG_VERSION"),

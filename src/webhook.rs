@@ -3,6 +3,7 @@
 //! Owns sockets, TLS, time limits and the drain. What a review comes to is the caller's function from bytes to bytes;
 //! where certificates come from is the caller's too.
 
+mod callers;
 mod connections;
 mod deadline;
 mod health;
@@ -19,14 +20,17 @@ use axum::body::Bytes;
 use tokio::net::TcpListener;
 
 use crate::admission::ReviewError;
+use crate::certificate::CertificateError;
 use crate::metrics::Metrics;
 
+pub use callers::{Callers, Trusted};
 pub use deadline::{Deadline, parse_go_duration};
 pub use health::router as health_router;
 pub use readiness::Readiness;
 pub use review::{MAX_BODY_BYTES, ReviewPath, router};
 pub use tls::CertStore;
 
+use callers::Entrance;
 use connections::{Listener, Protocol};
 
 /// Where to listen and how long to wait.
@@ -63,11 +67,13 @@ impl Default for Options {
     }
 }
 
-/// What the server reads while it runs and its owner changes: the certificate, readiness, metrics.
+/// What the server reads while it runs and its owner changes: the certificate, whom it answers, readiness, metrics.
 #[derive(Debug, Clone, Default)]
 pub struct Shared {
     /// The certificate that is presented; handshakes fail while there is none.
     pub certificate: CertStore,
+    /// Whom the webhook answers; anybody unless told otherwise.
+    pub callers: Callers,
     /// What `/readyz` answers.
     pub readiness: Readiness,
     /// What `/metrics` answers.
@@ -90,6 +96,9 @@ pub enum ServeError {
     /// The TLS library refused its own settings.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
+    /// What is to vouch for callers cannot.
+    #[error(transparent)]
+    Callers(#[from] CertificateError),
 }
 
 /// A server that is bound and does not answer yet.
@@ -149,10 +158,10 @@ impl Server {
         F: Fn(ReviewPath, Bytes, Deadline) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Vec<u8>, ReviewError>> + Send + 'static,
     {
-        let tls = tls::server_config(&shared.certificate)?;
+        let entrance = Entrance::new(&shared)?;
         let app = router(review, &self.options, Arc::clone(&shared.metrics));
         let limit = self.options.max_connections;
-        let webhook = Listener::start(self.https, Protocol::Tls(tls.into()), app, limit);
+        let webhook = Listener::start(self.https, Protocol::Tls(Arc::new(entrance)), app, limit);
         let probes = health_router(shared.readiness.clone(), shared.metrics);
         let health = Listener::start(self.health, Protocol::Plain, probes, limit);
 

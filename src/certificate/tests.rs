@@ -117,3 +117,18 @@ fn keys_are_not_shown() {
     assert!(!shown.contains("PRIVATE KEY"));
     assert!(shown.contains("CERTIFICATE"));
 }
+
+#[test]
+fn a_certificate_is_for_its_common_and_alternative_names() {
+    let pem = issue_leaf(
+        &issue_ca(now()).unwrap(),
+        &names(&["gate.shop.svc", "127.0.0.1"]),
+        now(),
+    );
+    let der = first_certificate(&pem.unwrap().certificate).unwrap();
+    assert_eq!(
+        super::names(&der).unwrap(),
+        ["platform-gate", "gate.shop.svc"]
+    );
+    assert!(super::names(&CertificateDer::from_slice(b"none")).is_err());
+}

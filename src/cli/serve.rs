@@ -32,7 +32,9 @@ use crate::gate::{Gate, unix_now};
 use crate::metrics::Metrics;
 use crate::registry::{EgressPolicy, Registry};
 use crate::trace::Traces;
-use crate::webhook::{Deadline, Options, Readiness, ReviewPath, Server, Shared};
+use crate::webhook::{
+    CertStore, Deadline, Options, Readiness, ReviewPath, Server, Shared, Trusted,
+};
 
 /// Run the admission webhook
 #[derive(Debug, ClapArgs)]
@@ -87,6 +89,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         metrics: Arc::new(metrics),
         ..Shared::default()
     };
+    let trusted = trusted_callers(&settings, &shared.certificate)?;
+    shared.callers.replace(trusted);
     let networks = SharedNetworks::default();
     lock(&networks).set_blocked(settings.blocked_networks.clone());
     let (watch_lease, leases) = tokio::sync::watch::channel(settings.watch_lease.clone());
@@ -105,7 +109,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
             left_out: settings.left_out.clone(),
             networks,
             watch_lease,
-            metrics: Arc::clone(&shared.metrics),
+            shared: shared.clone(),
         };
         tokio::spawn(obeying.watch(config::Reload::new(path, settings)));
     }
@@ -116,6 +120,14 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         tokio::task::spawn_blocking(|| traces.finish()).await?;
     }
     Ok(Exit::Fine)
+}
+
+/// Whom the webhook answers by the settings; `None` is anybody.
+fn trusted_callers(settings: &Settings, own: &CertStore) -> anyhow::Result<Option<Trusted>> {
+    let Some(callers) = &settings.callers else {
+        return Ok(None);
+    };
+    Ok(Some(Trusted::new(&callers.ca, callers.names.clone(), own)?))
 }
 
 /// What the server makes of a review, by the path that it came on.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::callers::Callers;
 use super::certificate::Certificate;
 use crate::domain::decision::Handlers;
 use crate::domain::policy::{self, Action, EnforcementAction};
@@ -38,6 +39,7 @@ pub(super) struct Settings {
     pub(super) warm_up: bool,
     pub(super) watch: Option<Watch>,
     pub(super) events: bool,
+    pub(super) callers: Option<Callers>,
     pub(super) certificate: Option<Certificate>,
 }
 

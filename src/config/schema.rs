@@ -6,12 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{certificate, raw};
+use super::{callers, certificate, raw};
 
 const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/settings.schema.json");
 const CHART: &str = include_str!("../../charts/platform-gate/values.schema.json");
 /// Keys that the chart writes itself, from other values.
-const OF_THE_CHART: [&str; 3] = ["certificate", "pullSecrets", "defaultCredentials"];
+const OF_THE_CHART: [&str; 4] = [
+    "callers",
+    "certificate",
+    "pullSecrets",
+    "defaultCredentials",
+];
 
 /// The schema of the file: the chart's part, and what the chart writes itself.
 fn expected() -> Value {
@@ -28,6 +33,12 @@ fn expected() -> Value {
         "properties": {"leaseName": text},
     });
     settings["properties"]["defaultCredentials"] = json!({"type": "string"});
+    settings["properties"]["callers"] = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["caFile"],
+        "properties": {"caFile": text, "names": {"type": "array", "items": text}},
+    });
     settings["properties"]["certificate"] = json!({
         "type": "object",
         "additionalProperties": false,
@@ -119,6 +130,7 @@ fn settings_schema_has_the_keys_that_are_read_and_no_others() {
             keys_read::<raw::CredentialProviders>(),
         ),
         ("/properties/watch", keys_read::<raw::Watch>()),
+        ("/properties/callers", keys_read::<callers::Callers>()),
         (
             "/properties/certificate",
             keys_read::<certificate::Certificate>(),

@@ -20,7 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+
+use super::callers::Entrance;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// API servers keep idle connections for 90 s. Closing first, in the moment of their next request, loses that call.
@@ -37,7 +38,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub(super) enum Protocol {
     Plain,
-    Tls(TlsAcceptor),
+    Tls(Arc<Entrance>),
 }
 
 /// A listener that is being served.
@@ -166,16 +167,30 @@ impl Connection {
         let _ = stream.set_nodelay(true);
         match protocol {
             Protocol::Plain => self.serve_http(stream, false).await,
-            Protocol::Tls(acceptor) => {
-                match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => {
+            Protocol::Tls(entrance) => {
+                match timeout(HANDSHAKE_TIMEOUT, entrance.accept(stream)).await {
+                    Ok(Ok((stream, refusal))) => {
                         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                        self.serve_http(stream, http2).await;
+                        let connection = match refusal {
+                            None => self,
+                            Some(refusing) => self.refused(refusing),
+                        };
+                        connection.serve_http(stream, http2).await;
                     }
                     Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                     Err(_) => tracing::debug!("TLS handshake took too long"),
                 }
             }
+        }
+    }
+
+    /// Whatever is asked is answered by `refusing`, and the connection closed, so that a change of whom we answer counts at
+    /// the next attempt.
+    fn refused(self, refusing: Router) -> Self {
+        Self {
+            app: refusing,
+            draining: Arc::new(AtomicBool::new(true)),
+            ..self
         }
     }
 

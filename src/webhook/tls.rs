@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwapOption;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
@@ -52,10 +53,13 @@ impl ResolvesServerCert for CertStore {
 }
 
 /// TLS 1.2 and 1.3 with the certificate of `store`, HTTP/2 and HTTP/1.1 offered.
-pub(super) fn server_config(store: &CertStore) -> Result<Arc<ServerConfig>, rustls::Error> {
+pub(super) fn server_config(
+    store: &CertStore,
+    clients: Arc<dyn ClientCertVerifier>,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_cert_resolver(Arc::new(store.clone()));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // API servers keep no sessions, so tickets would be made for nobody.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::support::certificates::TestCa;
 use crate::support::program::Server;
 use crate::support::registry::FakeRegistry;
 use crate::support::site::Site;
@@ -177,6 +178,68 @@ async fn settings_take_effect_while_reviews_go_on() {
     going_on.store(false, Ordering::Relaxed);
     let reviews = stream.await.unwrap();
     assert!(reviews > 10, "{reviews} reviews went on");
+    drop(asking);
+    server.stop();
+}
+
+/// What a caller gets that shows a certificate of `ca`, or none: 400 is for whom we listen to, since it asks nonsense.
+async fn answer_to(server: &Server, ca: Option<&TestCa>) -> Option<u16> {
+    let mut client = reqwest::Client::builder()
+        .tls_danger_accept_invalid_certs(true)
+        .no_proxy();
+    if let Some(ca) = ca {
+        client = client.identity(reqwest::Identity::from_pem(ca.identity.as_bytes()).unwrap());
+    }
+    let request = client
+        .build()
+        .unwrap()
+        .post(format!("https://{}/validate", server.webhook))
+        .body("nonsense");
+    let answer = request.send().await.ok()?;
+    Some(answer.status().as_u16())
+}
+
+async fn comes_to(server: &Server, ca: Option<&TestCa>, answer: Option<u16>) {
+    let until = Instant::now() + LIMIT;
+    while answer_to(server, ca).await != answer {
+        assert!(Instant::now() < until, "no {answer:?} came");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_are_held_to_the_ca_and_names_of_today() {
+    let (old, new) = (TestCa::new(), TestCa::new());
+    let mut volume = Volume::new("");
+    let ca = volume.path("ca.crt");
+    let callers = |name: &str| {
+        let file = ca.display();
+        format!("callers: {{caFile: {file}, names: [{name}]}}")
+    };
+    std::fs::write(&ca, &old.pem).unwrap();
+    volume.swap(&callers("localhost"));
+    let nodes = nodes(volume.folder.path());
+    let file = volume.file();
+    let mut server = Server::start(&["--nodes", &nodes, "--config", file.to_str().unwrap()]);
+    assert_eq!(answer_to(&server, Some(&old)).await, Some(400));
+    assert_eq!(answer_to(&server, Some(&new)).await, None);
+    assert_eq!(answer_to(&server, None).await, Some(401));
+
+    std::fs::write(&ca, &new.pem).unwrap();
+    comes_to(&server, Some(&new), Some(400)).await;
+    assert_eq!(answer_to(&server, Some(&old)).await, None);
+
+    let asking = Asking::new(&server, "none");
+    std::fs::write(&ca, "-----BEGIN CERTIFICATE-----").unwrap();
+    let refused = "platform_gate_config_reload_success 0";
+    asking.metrics_come_to(refused).await;
+    assert_eq!(answer_to(&server, Some(&new)).await, Some(400));
+
+    std::fs::write(&ca, &new.pem).unwrap();
+    volume.swap(&callers("elsewhere.test"));
+    comes_to(&server, Some(&new), Some(401)).await;
+
+    volume.swap("");
+    comes_to(&server, None, Some(400)).await;
     drop(asking);
     server.stop();
 }

@@ -1,5 +1,6 @@
 //! The webhook over real TLS: what it answers, when it is ready, and how it stops.
 
+mod callers;
 pub(crate) mod harness;
 mod lifecycle;
 

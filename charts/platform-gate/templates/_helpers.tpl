@@ -102,6 +102,9 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- if .Values.registryCredentials.existingSecret -}}
 {{- $_ := set $own "defaultCredentials" "/etc/platform-gate/credentials/config.json" -}}
 {{- end -}}
+{{- if include "platform-gate.callersCA" . -}}
+{{- $_ := set $own "callers" (dict "caFile" "/etc/platform-gate/callers/ca.crt" "names" .Values.callers.names) -}}
+{{- end -}}
 {{- mustMerge $own .Values.settings | toYaml -}}
 {{- end -}}
 
@@ -161,6 +164,16 @@ preferredDuringSchedulingIgnoredDuringExecution:
 {{- define "platform-gate.hasRegistryCA" -}}
 {{- with .Values.registryCA -}}
 {{- if or .existingConfigMap .existingSecret .bundles -}}true{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The volume of the CA that vouches for callers, if they are held to one. */}}
+{{- define "platform-gate.callersCA" -}}
+{{- $items := list (dict "key" .Values.callers.key "path" "ca.crt") -}}
+{{- if .Values.callers.existingConfigMap -}}
+{{- dict "configMap" (dict "name" .Values.callers.existingConfigMap "items" $items) | toYaml -}}
+{{- else if .Values.callers.existingSecret -}}
+{{- dict "secret" (dict "secretName" .Values.callers.existingSecret "items" $items) | toYaml -}}
 {{- end -}}
 {{- end -}}
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::super::registry_args::RegistryArgs;
-use super::{SharedNetworks, lock};
+use super::{SharedNetworks, lock, trusted_callers};
 use crate::config::{Reload, Settings};
 use crate::gate::Gate;
-use crate::metrics::Metrics;
 use crate::registry::{EgressPolicy, Registry};
+use crate::webhook::Shared;
 
 /// A change has to be seen twice, and a kubelet takes up to a minute or two to bring one.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -25,7 +25,8 @@ pub(super) struct Obeying {
     pub(super) left_out: Vec<String>,
     pub(super) networks: SharedNetworks,
     pub(super) watch_lease: tokio::sync::watch::Sender<Option<String>>,
-    pub(super) metrics: Arc<Metrics>,
+    /// Whom the webhook answers, and metrics.
+    pub(super) shared: Shared,
 }
 
 impl Obeying {
@@ -50,11 +51,11 @@ impl Obeying {
             match obeyed {
                 Ok(()) => {
                     tracing::info!("the settings have changed and are in force");
-                    self.metrics.settings_taken(SystemTime::now());
+                    self.shared.metrics.settings_taken(SystemTime::now());
                 }
                 Err(mistakes) => {
                     tracing::error!(%mistakes, "the settings file cannot be used; the settings before it stay in force");
-                    self.metrics.settings_refused();
+                    self.shared.metrics.settings_refused();
                 }
             }
         }
@@ -63,9 +64,11 @@ impl Obeying {
     /// All of it or nothing: what may fail comes first.
     async fn take(&mut self, settings: Settings) -> anyhow::Result<()> {
         let egress = self.egress.clone();
+        let trusted = trusted_callers(&settings, &self.shared.certificate)?;
         let registries = self.flags.serving(&settings, &self.left_out, egress)?;
         self.left_out = settings.left_out;
         self.registry.reconfigure(registries).await?;
+        self.shared.callers.replace(trusted);
         {
             let mut networks = lock(&self.networks);
             networks.set_blocked(settings.blocked_networks);

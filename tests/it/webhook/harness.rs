@@ -9,8 +9,9 @@ use axum::body::Bytes;
 use platform_gate::admission::{Answer, ReviewError, parse_review, write_response};
 use platform_gate::certificate::{self, Issued};
 use platform_gate::webhook::{Addresses, Deadline, Options, Readiness, Server, Shared};
+use rustls::SupportedProtocolVersion;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -29,6 +30,12 @@ pub(crate) struct Gate {
     pub(crate) shared: Shared,
     pub(crate) shutdown: oneshot::Sender<()>,
     pub(crate) running: JoinHandle<()>,
+}
+
+/// What a caller shows.
+pub(crate) struct Identity {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: PrivateKeyDer<'static>,
 }
 
 /// Settings under which tests do not wait.
@@ -119,15 +126,39 @@ impl Gate {
         &self,
         issued: &Issued,
     ) -> std::io::Result<Client<TlsStream<TcpStream>>> {
+        self.connect_with(issued, None, rustls::DEFAULT_VERSIONS)
+            .await
+    }
+
+    /// A TLS connection of one of `versions` that shows a certificate when it is asked for one.
+    pub(crate) async fn connect_as(
+        &self,
+        identity: Option<&Identity>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> std::io::Result<Client<TlsStream<TcpStream>>> {
+        self.connect_with(&self.issued, identity, versions).await
+    }
+
+    async fn connect_with(
+        &self,
+        issued: &Issued,
+        identity: Option<&Identity>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> std::io::Result<Client<TlsStream<TcpStream>>> {
         let mut roots = rustls::RootCertStore::empty();
         let ca = CertificateDer::from_pem_slice(issued.ca.certificate.as_bytes()).unwrap();
         roots.add(ca).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let config = match identity {
+            None => config.with_no_client_auth(),
+            Some(it) => config
+                .with_client_auth_cert(it.chain.clone(), it.key.clone_key())
+                .unwrap(),
+        };
         let stream = TcpStream::connect(self.addresses.webhook).await?;
         let name = ServerName::try_from(NAME).unwrap();
         let stream = TlsConnector::from(Arc::new(config))
@@ -199,16 +230,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         path: &str,
         body: &[u8],
     ) -> std::io::Result<()> {
-        let length = body.len();
+        self.announce(method, path, body.len()).await?;
+        // A server that has seen enough may stop reading; its answer is what counts.
+        let _ = self.stream.write_all(body).await;
+        let _ = self.stream.flush().await;
+        Ok(())
+    }
+
+    /// Writes the request but for its body.
+    pub(crate) async fn announce(
+        &mut self,
+        method: &str,
+        path: &str,
+        length: usize,
+    ) -> std::io::Result<()> {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {NAME}\r\nauthorization: Bearer unexpected\r\n\
              content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
         );
         self.stream.write_all(head.as_bytes()).await?;
-        // A server that has seen enough may stop reading; its answer is what counts.
-        let _ = self.stream.write_all(body).await;
-        let _ = self.stream.flush().await;
-        Ok(())
+        self.stream.flush().await
     }
 
     pub(crate) async fn reply(&mut self) -> std::io::Result<Reply> {
