@@ -44,6 +44,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 const PASS_LIMIT: Duration = Duration::from_secs(20);
 /// A Secret that goes with the whole release must not be brought back while the release is being removed.
 const MISSING_FOR: Duration = Duration::from_secs(4);
+/// Longer than a Lease takes to change hands: who holds it does not fill the Secret, since it is of a release of another
+/// mode, on which the roll-out waits until this replica is ready.
+const LEFT_EMPTY_FOR: Duration = Duration::from_secs(10);
 /// Replicas that start at once lose this race at most once each.
 const MAX_ATTEMPTS: usize = 8;
 
@@ -56,6 +59,7 @@ pub struct Progress {
     /// The bundle that the API server has been told to trust, and since when.
     published: Option<(String, Instant)>,
     missing_since: Option<Instant>,
+    empty_since: Option<Instant>,
     configured: bool,
 }
 
@@ -214,13 +218,22 @@ impl Keeper {
             .ok_or_else(|| KeepError::Incomplete(name.clone(), "tls.crt and tls.key"))
     }
 
-    /// What another replica wrote, if it serves.
+    /// What another replica wrote, if it serves. Nobody uses what an empty Secret will hold, so that any replica may
+    /// fill it, of two only one.
     async fn follow(&self, progress: &mut Progress, now: SystemTime) -> Result<Issued, KeepError> {
         let secret = self.read().await?;
         match &secret {
             Some(_) => progress.missing_since = None,
             // In case this replica has to bring it back soon.
             None => _ = progress.missing_since.get_or_insert_with(Instant::now),
+        }
+        if secret.as_ref().is_some_and(secret::is_empty) {
+            let since = *progress.empty_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= LEFT_EMPTY_FOR {
+                return self.settle(progress, now).await;
+            }
+        } else {
+            progress.empty_since = None;
         }
         let stored = secret.and_then(|secret| secret::parse(&secret));
         let names = self.settings.names();

@@ -59,6 +59,11 @@ pub(super) fn provided(secret: &Secret) -> Option<(Pair, Option<String>)> {
     Some((pair, text(secret, CA)))
 }
 
+/// Whether it holds nothing at all.
+pub(super) fn is_empty(secret: &Secret) -> bool {
+    secret.data.as_ref().is_none_or(BTreeMap::is_empty)
+}
+
 fn text(secret: &Secret, key: &str) -> Option<String> {
     let bytes = secret.data.as_ref()?.get(key)?;
     let bytes = Some(bytes).filter(|bytes| !bytes.0.is_empty())?;

@@ -287,6 +287,29 @@ async fn one_of_five_writes_and_when_it_goes_another_does() {
     replicas.iter().for_each(|(_, task, _)| task.abort());
 }
 
+/// As while a release goes from a certificate that others provide to one of its own: its old pods hold the Lease until the
+/// new ones are ready.
+#[tokio::test]
+async fn who_does_not_hold_the_lease_fills_a_secret_that_is_left_empty() {
+    let fake = Fake::start().await;
+    fake.put(SECRET, empty_secret());
+    fake.put(CONFIGURATION, configuration());
+    let lease = json!({
+        "metadata": {"name": "gate-tls", "namespace": "shop"},
+        "spec": {"holderIdentity": "of-another-mode", "leaseDurationSeconds": 3600},
+    });
+    fake.put(LEASE, lease);
+    let (keeping, mut presented) = keep(&fake, settings());
+    let leaf = presented.recv().await.unwrap();
+    let stored = fake.object(SECRET);
+    assert_eq!(text_of(&stored["data"]["tls.crt"]), leaf.certificate);
+    assert!(
+        bundle_of(&fake).is_null(),
+        "that is for the holder to write"
+    );
+    keeping.abort();
+}
+
 #[tokio::test]
 async fn a_provided_pair_is_presented_and_its_ca_published_but_never_written() {
     let provided = Settings {
