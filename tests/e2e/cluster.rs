@@ -27,6 +27,7 @@ use crate::progress::{say, step};
 use crate::registry::Registry;
 use crate::wait::until;
 use control_plane::Keys;
+pub(crate) use control_plane::SHOWN_TO_WEBHOOKS;
 use layout::Layout;
 
 /// The real node: Linux, amd64, this machine's kernel.

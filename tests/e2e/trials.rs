@@ -1,6 +1,7 @@
 //! The trials, in the order they run. A trial is a function of the cluster; it makes a namespace of its own.
 
 mod autoscalers;
+mod certificates;
 mod cli;
 mod install;
 mod nodes;
@@ -132,6 +133,14 @@ const ALL: &[(&str, Run)] = &[
     (
         "nothing_fails_during_upgrade_and_rollback",
         operate::nothing_fails_during_upgrade_and_rollback,
+    ),
+    (
+        "callers_have_to_show_a_certificate",
+        certificates::callers_have_to_show_a_certificate,
+    ),
+    (
+        "a_certificate_of_ones_own_is_followed",
+        certificates::a_certificate_of_ones_own_is_followed,
     ),
     (
         "nothing_fails_while_the_api_server_restarts",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::layout::{KUBERNETES_SERVICE, Layout, NODE_ADDRESS, SERVICE_RANGE};
 use super::pki::{Authority, Identity, ServiceAccountKeys};
@@ -15,6 +15,9 @@ use crate::wait::until;
 
 const ETCD: &str = "http://127.0.0.1:2379";
 const ETCD_ADDRESS: &str = "127.0.0.1:2379";
+
+/// Whose certificate the API server shows to kubelets, and to webhooks that ask for one.
+pub(crate) const SHOWN_TO_WEBHOOKS: &str = "kube-apiserver-to-kubelet";
 
 /// What each request on an object leaves in the audit log: one line with the admission annotations.
 const AUDIT_POLICY: &str = "
@@ -50,7 +53,7 @@ impl Keys {
         let masters = Some("system:masters");
         Ok(Self {
             server: authority.server(layout, "kube-apiserver", &hosts)?,
-            admin: authority.client(layout, "kube-apiserver-to-kubelet", masters)?,
+            admin: authority.client(layout, SHOWN_TO_WEBHOOKS, masters)?,
             service_accounts: ServiceAccountKeys::create(layout)?,
             admin_kubeconfig: authority.kubeconfig(layout, "admin", masters)?,
             authority,
@@ -92,6 +95,7 @@ pub(crate) fn start_etcd(layout: &Layout) -> Result<Process> {
 /// Starts the API server.
 pub(crate) fn start_api_server(layout: &Layout, keys: &Keys) -> Result<Process> {
     let policy = layout.write("audit-policy.yaml", AUDIT_POLICY)?;
+    let admission = admission_configuration(layout, keys)?;
     let mut command = layout.command("kube-apiserver");
     command
         .arg(format!("--etcd-servers={ETCD}"))
@@ -127,9 +131,31 @@ pub(crate) fn start_api_server(layout: &Layout, keys: &Keys) -> Result<Process> 
             "--service-account-signing-key-file",
             &keys.service_accounts.private,
         ))
+        .arg(flag("--admission-control-config-file", &admission))
         .arg(flag("--audit-policy-file", &policy))
         .arg(flag("--audit-log-path", &audit_log(layout)));
     Process::start("kube-apiserver", &layout.logs, &mut command)
+}
+
+/// What the API server shows to our webhook, as the chart's README has it.
+fn admission_configuration(layout: &Layout, keys: &Keys) -> Result<PathBuf> {
+    let user = json!({"client-certificate": keys.admin.certificate, "client-key": keys.admin.key});
+    let users = json!([{"name": "platform-gate.platform-gate.svc", "user": user}]);
+    let kubeconfig = json!({"apiVersion": "v1", "kind": "Config", "users": users});
+    let kubeconfig = layout.write("webhooks.kubeconfig", &kubeconfig.to_string())?;
+    let plugins = ["ValidatingAdmissionWebhook", "MutatingAdmissionWebhook"].map(|name| {
+        json!({"name": name, "configuration": {
+            "apiVersion": "apiserver.config.k8s.io/v1",
+            "kind": "WebhookAdmissionConfiguration",
+            "kubeConfigFile": kubeconfig,
+        }})
+    });
+    let configuration = json!({
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "AdmissionConfiguration",
+        "plugins": plugins,
+    });
+    layout.write("admission.json", &configuration.to_string())
 }
 
 /// The audit log: one JSON object a line.

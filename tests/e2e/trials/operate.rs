@@ -160,7 +160,11 @@ pub(crate) fn nothing_fails_during_upgrade_and_rollback(cluster: &Cluster) -> Re
 
 /// Runs `disturb` under load, and again until there are enough calls. Every call is answered as before, and the API
 /// server counts no failed call.
-fn undisturbed(cluster: &Cluster, what: &str, disturb: impl FnMut() -> Result<()>) -> Result<()> {
+pub(super) fn undisturbed(
+    cluster: &Cluster,
+    what: &str,
+    disturb: impl FnMut() -> Result<()>,
+) -> Result<()> {
     let tally = under_load(cluster, what, disturb)?;
     ensure!(tally.broken == 0, "{what}: {tally}");
     tally.is_flawless().with_context(|| what.to_owned())
@@ -227,13 +231,13 @@ fn holder(cluster: &Cluster) -> Result<String> {
     Ok(holder.unwrap_or_default().to_owned())
 }
 
-fn ca_bundle(cluster: &Cluster) -> Result<String> {
+pub(super) fn ca_bundle(cluster: &Cluster) -> Result<String> {
     let configuration = cluster.kubectl.get(&[CONFIGURATION])?;
     let bundle = configuration["webhooks"][0]["clientConfig"]["caBundle"].as_str();
     Ok(bundle.unwrap_or_default().to_owned())
 }
 
-fn data(cluster: &Cluster) -> Result<Value> {
+pub(super) fn data(cluster: &Cluster) -> Result<Value> {
     let secret = cluster.kubectl.get(&["secret", SECRET, "-n", NAMESPACE])?;
     ensure!(secret["data"]["tls.crt"].is_string(), "the Secret is empty");
     Ok(secret["data"].clone())
