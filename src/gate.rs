@@ -366,8 +366,8 @@ impl Gate {
         if assessment.outcome() != Outcome::Nowhere {
             return None;
         }
-        if self.is_stale() {
-            return Some(Softened::StaleNodes);
+        if let Some(stale) = self.staleness() {
+            return Some(stale);
         }
         // A DaemonSet's controller stops its whole batch when one pod is refused, and starves the nodes that could run
         // theirs. So such a pod is denied only where its siblings could run nowhere either.
@@ -384,8 +384,9 @@ impl Gate {
         assessment: &Assessment<'_>,
     ) -> Option<Softened> {
         let runs_nowhere = assessment.outcome() == Outcome::Nowhere;
+        let stale = self.staleness().filter(|_| runs_nowhere);
         match kind {
-            _ if runs_nowhere && self.is_stale() => Some(Softened::StaleNodes),
+            _ if stale.is_some() => stale,
             _ if runs_nowhere && !self.knows_runtime_class(spec) => Some(Softened::RuntimeClass),
             WorkloadKind::DaemonSet if !runs_nowhere => Some(Softened::DaemonSet),
             _ => None,
@@ -395,9 +396,16 @@ impl Gate {
     /// Whether the nodes, or the pools that may grow, have not been heard of for too long to prove anything.
     #[must_use]
     pub fn is_stale(&self) -> bool {
+        self.staleness().is_some()
+    }
+
+    fn staleness(&self) -> Option<Softened> {
         let age = self.node_age.as_ref();
-        age.is_some_and(|age| age().is_none_or(|age| age > STALE_AFTER))
-            || !self.inventory().knows_open_pools()
+        if age.is_some_and(|age| age().is_none_or(|age| age > STALE_AFTER)) {
+            return Some(Softened::StaleNodes);
+        }
+        let are_pools_known = self.inventory().knows_open_pools();
+        (!are_pools_known).then_some(Softened::UnknownPools)
     }
 
     fn runs_nowhere(&self, rules: &Rules, spec: &PodSpec<'_>, assessment: &Assessment<'_>) -> bool {

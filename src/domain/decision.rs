@@ -131,6 +131,8 @@ pub enum Softened {
     DaemonSet,
     /// The list of nodes is too old to prove anything.
     StaleNodes,
+    /// The pools that autoscalers may grow are to be read, and cannot be.
+    UnknownPools,
     /// Nobody knows the RuntimeClass, which may send the pods elsewhere.
     RuntimeClass,
     /// It is a workload: its pods will be denied.

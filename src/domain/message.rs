@@ -302,6 +302,9 @@ fn why_softened(softened: Softened) -> Option<&'static str> {
         Softened::StaleNodes => {
             Some("It is admitted all the same, since platform-gate's list of nodes is out of date.")
         }
+        Softened::UnknownPools => Some(
+            "It is admitted all the same, since the pools that autoscalers may grow could not be read lately.",
+        ),
         Softened::RuntimeClass => Some(
             "It is admitted all the same, since its RuntimeClass is not known, which may tolerate other nodes.",
         ),

@@ -215,6 +215,12 @@ pub(super) const CASES: &[Case] = &[
         ..PLAIN
     },
     Case {
+        name: "unknown-pools",
+        spec: r#"{"containers":[{"name":"app","image":"arm64:1"}]}"#,
+        settings: "autoscalers: {karpenter: true}",
+        ..PLAIN
+    },
+    Case {
         name: "pod-of-daemon-set",
         kind: "PodOfDaemonSet",
         spec: r#"{"containers":[{"name":"agent","image":"amd64:1"}],"affinity":{"nodeAffinity":{
