@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::install;
+use super::policy::in_a_row;
 use crate::cluster::Cluster;
 use crate::pod::Pod;
 use crate::wait::until;
@@ -36,8 +37,18 @@ pub(crate) fn a_pool_of_karpenter_is_a_place_to_run(cluster: &Cluster) -> Result
     until("the pool is gone", LIMIT, || {
         Ok(kubectl.rejects(&pod).ok().map(drop))
     })?;
-    kubectl.run(&["delete", "crd", "nodepools.karpenter.sh"])?;
-    install::upgrade(cluster, &Value::Null, &Value::Null)
+    // That the setting is off again everywhere is seen by a pool that nobody reads.
+    kubectl.apply(&node_pool().to_string())?;
+    until("the pool is back", LIMIT, || {
+        Ok(kubectl.accepts(&pod).ok().map(drop))
+    })?;
+    install::upgrade(cluster, &Value::Null, &Value::Null)?;
+    in_a_row("pools are not read any more", || {
+        kubectl.rejects(&pod).is_ok()
+    })?;
+    kubectl
+        .run(&["delete", "crd", "nodepools.karpenter.sh"])
+        .map(drop)
 }
 
 fn definition() -> Value {

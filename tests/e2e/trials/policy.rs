@@ -122,7 +122,8 @@ fn switch(cluster: &Cluster, pod: &str) -> Result<()> {
     in_a_row("denials are back", || kubectl.rejects(pod).is_ok())
 }
 
-fn in_a_row(what: &str, mut probe: impl FnMut() -> bool) -> Result<()> {
+/// A probe succeeds so often that every replica has been asked.
+pub(super) fn in_a_row(what: &str, mut probe: impl FnMut() -> bool) -> Result<()> {
     let mut count = 0;
     until(what, LIMIT, || {
         count = if probe() { count + 1 } else { 0 };
