@@ -202,7 +202,12 @@ fn parse_request<'a, R: Deserialize<'a>>(body: &'a [u8]) -> Result<R, ReviewErro
     if body.trim_ascii().is_empty() {
         return Err(ReviewError::Empty);
     }
-    match serde_json::from_slice::<AdmissionReview<'a, R>>(body) {
+    // Checked once as a whole, text need not be checked again string by string.
+    let read = match std::str::from_utf8(body) {
+        Ok(text) => serde_json::from_str::<AdmissionReview<'a, R>>(text),
+        Err(_) => serde_json::from_slice(body),
+    };
+    match read {
         Ok(review) => {
             check_type(&review.api_version, &review.kind)?;
             review.request.ok_or(ReviewError::NoRequest)
