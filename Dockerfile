@@ -1,14 +1,16 @@
-# platform-gate's container image, for those who have Docker; hack/image makes one of the same layout without it.
-FROM rust:1-bookworm AS build
+# platform-gate's container image for those who have Docker: hack/image, which makes the same without it, in a stage.
+# For several platforms: docker buildx build --platform linux/amd64,linux/arm64 .
+# The program is cross-compiled, not emulated.
+FROM --platform=$BUILDPLATFORM rust:1-bookworm AS build
+ARG BUILDARCH TARGETARCH
+RUN if [ "$TARGETARCH" = "$BUILDARCH" ]; then exit; fi; \
+    case "$TARGETARCH" in amd64) cpu=x86-64 target=x86_64 ;; arm64) cpu=aarch64 target=aarch64 ;; esac \
+ && apt-get update && apt-get install -y --no-install-recommends "gcc-$cpu-linux-gnu" "libc6-dev-$TARGETARCH-cross" \
+ && rustup target add "$target-unknown-linux-gnu"
+RUN cargo install --locked cargo-auditable@0.7.7
 WORKDIR /src
 COPY . .
-# Static glibc needs no further Rust target, unlike musl. Naming the target keeps the flag away from build scripts.
-RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
- && RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target "$target" \
- && mkdir -p /image/etc/ssl/certs \
- && cp "target/$target/release/platform-gate" /image/platform-gate \
- && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ \
- && echo 'nonroot:x:65532:65532:nonroot:/:/sbin/nologin' >/image/etc/passwd
+RUN hack/image --arch "$TARGETARCH" --root /image
 
 FROM scratch
 COPY --from=build /image /

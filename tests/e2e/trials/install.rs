@@ -121,7 +121,7 @@ fn repository() -> String {
 fn values(cluster: &Cluster) -> Result<Value> {
     let ca = fs::read_to_string(cluster.registry.ca()).context("the registry's CA")?;
     Ok(json!({
-        "image": {"registry": cluster.registry.host()},
+        "image": {"registry": cluster.registry.host(), "architectures": ["amd64"]},
         // As short as may be, for the trial that changes the CA.
         "certificate": {"overlapSeconds": 5},
         // Sparse objects must not make it fail: that would skip the webhook.
