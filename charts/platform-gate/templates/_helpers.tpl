@@ -18,9 +18,11 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The Secret that holds the serving certificate, and the Lease of the one pod that writes it and caBundle. */}}
+{{/* The Secret that holds the serving certificate, and the Lease of the one pod that writes it and caBundle. cert-manager's Secret has a name of its
+     own: it is no part of the release and stays behind, where Helm would refuse to make one of the same name. */}}
 {{- define "platform-gate.certificateName" -}}
-{{- default (printf "%s-tls" (include "platform-gate.fullname" .)) .Values.certificate.secretName -}}
+{{- $name := printf "%s-%s" (include "platform-gate.fullname" .) (ternary "issued" "tls" (eq .Values.certificate.mode "cert-manager")) -}}
+{{- default $name .Values.certificate.secretName -}}
 {{- end -}}
 
 {{- define "platform-gate.leaseName" -}}
