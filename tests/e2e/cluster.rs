@@ -3,6 +3,7 @@
 //!
 //! Left out: stopping. The parts live in the namespaces of `isolation` and end with them.
 
+mod cert_manager;
 mod control_plane;
 mod host;
 pub(crate) mod layout;

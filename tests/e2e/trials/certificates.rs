@@ -34,30 +34,29 @@ pub(crate) fn a_certificate_of_ones_own_is_followed(cluster: &Cluster) -> Result
     put(cluster, &first.leaf, &[&first])?;
     let provided = json!({"certificate": {"mode": "provided", "secretName": SECRET}});
     install::upgrade(cluster, &Value::Null, &provided)?;
-    is_served(cluster, &first.leaf, &[&first])?;
+    serves(cluster, &first.leaf, &[&first])?;
     undisturbed(cluster, "own certificate renewed", || {
         let renewed = issue_leaf(&first.ca, &names, SystemTime::now())?;
         put(cluster, &renewed, &[&first])?;
-        is_served(cluster, &renewed, &[&first])
+        serves(cluster, &renewed, &[&first])
     })?;
     let (both, last) = ([&first, &second], issue_leaf(&second.ca, &names, now)?);
     undisturbed(cluster, "another ca trusted", || {
         put(cluster, &first.leaf, &both)?;
-        is_served(cluster, &first.leaf, &both)
+        serves(cluster, &first.leaf, &both)
     })?;
     undisturbed(cluster, "certificate of another ca", || {
         put(cluster, &last, &both)?;
-        is_served(cluster, &last, &both)
+        serves(cluster, &last, &both)
     })?;
     undisturbed(cluster, "first ca dropped", || {
         put(cluster, &last, &[&second])?;
-        is_served(cluster, &last, &[&second])
+        serves(cluster, &last, &[&second])
     })?;
     install::upgrade(cluster, &Value::Null, &Value::Null)?;
     until("the pods' own CA is trusted again", MINUTE, || {
         Ok((ca_bundle(cluster)? == super::operate::data(cluster)?["ca.crt"]).then_some(()))
     })?;
-    install::is_enforced(cluster)?;
     let delete = ["delete", "secret", SECRET, "-n", NAMESPACE];
     cluster.kubectl.run(&delete).map(drop)
 }
@@ -115,28 +114,45 @@ fn bundle(trusted: &[&Issued]) -> String {
     cas.collect()
 }
 
-/// Waits until every pod presents the certificate and the API server is told to trust those CAs.
-fn is_served(cluster: &Cluster, leaf: &Pair, trusted: &[&Issued]) -> Result<()> {
-    let wanted = CertificateDer::from_pem_slice(leaf.certificate.as_bytes())?;
-    let trusted = serde_json::to_value(ByteString(bundle(trusted).into_bytes()))?;
-    until(
-        "the certificate is presented and its CA trusted",
-        MINUTE,
-        || {
-            if ca_bundle(cluster)? != trusted {
-                return Ok(None);
-            }
-            for pod in pods(cluster)? {
-                let presented = call(cluster, pod, None)
-                    .ok()
-                    .map(|(_, presented)| presented);
-                if presented.as_deref() != Some(wanted.as_ref()) {
-                    return Ok(None);
-                }
-            }
-            Ok(Some(()))
-        },
-    )
+fn serves(cluster: &Cluster, leaf: &Pair, trusted: &[&Issued]) -> Result<()> {
+    let in_secret = |text: String| serde_json::to_value(ByteString(text.into_bytes()));
+    let leaf = in_secret(leaf.certificate.clone())?;
+    is_served(cluster, &leaf, &in_secret(bundle(trusted))?)
+}
+
+/// Waits until every pod presents the certificate and the API server is told to trust those CAs, both as Secrets have them.
+pub(super) fn is_served(cluster: &Cluster, leaf: &Value, trusted: &Value) -> Result<()> {
+    let leaf: ByteString = serde_json::from_value(leaf.clone())?;
+    let wanted = CertificateDer::from_pem_slice(&leaf.0)?;
+    let mut last = String::new();
+    let served = until("the certificate is served", MINUTE, || {
+        last = match differs(cluster, &wanted, trusted) {
+            Ok(None) => return Ok(Some(())),
+            Ok(Some(difference)) => difference,
+            // While they change, pods may present what is not trusted.
+            Err(error) => format!("{error:#}"),
+        };
+        Ok(None)
+    });
+    served.with_context(|| last)
+}
+
+/// What is not as it should be.
+fn differs(
+    cluster: &Cluster,
+    wanted: &CertificateDer<'_>,
+    trusted: &Value,
+) -> Result<Option<String>> {
+    let told = ca_bundle(cluster)?;
+    if told != *trusted {
+        return Ok(Some(format!("caBundle is {told}, not {trusted}")));
+    }
+    for pod in pods(cluster)? {
+        if call(cluster, pod, None)?.1 != wanted.as_ref() {
+            return Ok(Some(format!("{pod} presents another certificate")));
+        }
+    }
+    Ok(None)
 }
 
 /// Where the API server reaches the pods.

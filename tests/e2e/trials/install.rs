@@ -94,7 +94,7 @@ pub(super) fn helm(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
 }
 
 /// The pods are ready; the API server's own view of the Service may be some moments behind.
-pub(super) fn is_enforced(cluster: &Cluster) -> Result<()> {
+fn is_enforced(cluster: &Cluster) -> Result<()> {
     let namespace = cluster.kubectl.namespace("enforced")?;
     let pod = Pod::new(namespace.name(), "wrong", "test/arm64-only:1")
         .on_node(REAL_NODE)

@@ -177,7 +177,7 @@ pub(super) fn under_load(
     mut disturb: impl FnMut() -> Result<()>,
 ) -> Result<Tally> {
     let load = Load::start(cluster, &what.replace(' ', "-"))?;
-    let full = std::env::var_os("PLATFORM_GATE_FULL").is_some();
+    let full = super::is_full();
     let mut times = 0;
     while times == 0 || (full && load.calls() < 3000) {
         let before = load.calls();
