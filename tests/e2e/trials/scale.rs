@@ -94,7 +94,10 @@ fn measure(
             ));
         }
     }
-    say(&format!("scale: MiB in use at the end: {:?}", memory()?));
+    say(&format!(
+        "scale: MiB at the end, and of that its own: {:?}",
+        memory()?
+    ));
     Ok(())
 }
 
@@ -165,7 +168,7 @@ fn restarted(cluster: &Cluster, nodes: usize) -> Result<String> {
     let known = known_nodes(&get(&address, "/metrics").unwrap_or_default());
     ensure!(known >= nodes as f64, "it knows {known} of {nodes} nodes");
     Ok(format!(
-        "ready {:.2} s after its first line of log, which knows {known} nodes; MiB of both replicas {:?}",
+        "ready {:.2} s after its first line of log, which knows {known} nodes; MiB of each replica, and of that its own {:?}",
         taken.as_secs_f64(),
         memory()?
     ))
@@ -203,8 +206,8 @@ fn get(address: &str, path: &str) -> Option<String> {
     Some(answer)
 }
 
-/// What each process of platform-gate has in memory, in MiB.
-fn memory() -> Result<Vec<u64>> {
+/// What each process of platform-gate has in memory, in MiB, and how much of that is its own, not its program's file.
+fn memory() -> Result<Vec<(u64, u64)>> {
     let mut of_each = Vec::new();
     for process in std::fs::read_dir("/proc")? {
         let path = process?.path();
@@ -212,11 +215,13 @@ fn memory() -> Result<Vec<u64>> {
         let Ok(status) = std::fs::read_to_string(path.join("status")) else {
             continue;
         };
-        let is_ours = status.starts_with("Name:\tplatform-gate\n");
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes =
-            resident.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-        of_each.extend(kibibytes.filter(|_| is_ours).map(|kib| kib / 1024));
+        let mebibytes = |field: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(field));
+            let kibibytes = line?.split_whitespace().next()?.parse::<u64>().ok();
+            kibibytes.map(|kib| kib / 1024)
+        };
+        let resident = mebibytes("VmRSS:").zip(mebibytes("RssAnon:"));
+        of_each.extend(resident.filter(|_| status.starts_with("Name:\tplatform-gate\n")));
     }
     Ok(of_each)
 }
