@@ -243,6 +243,45 @@ fn taints_of_a_young_node_count_when_it_has_grown_up() {
 }
 
 #[test]
+fn what_lasts_is_placed_by_the_taints_that_young_nodes_will_keep() {
+    let node = |name: &str, taints: &str| -> Node {
+        let json = format!(
+            r#"{{"metadata":{{"name":"{name}","labels":{{"pool":"x"}},"creationTimestamp":"2026-03-06T15:00:00Z"}},"spec":{{"taints":{taints}}},
+                "status":{{"nodeInfo":{{"operatingSystem":"linux","architecture":"amd64"}}}}}}"#
+        );
+        serde_json::from_str(&json).unwrap()
+    };
+    let tainted = node("tainted", r#"[{"key":"windows","effect":"NoSchedule"}]"#);
+    let created = tainted.metadata.created().unwrap();
+    let mut inventory = Inventory::default();
+    inventory.advance(created + 10);
+    inventory.apply(node("plain", "[]"));
+    inventory.apply(tainted);
+    let pod = |json: &'static str| -> PodSpec<'static> { serde_json::from_str(json).unwrap() };
+    let (free, tolerant, elsewhere) = (
+        pod("{}"),
+        pod(r#"{"tolerations":[{"key":"windows","operator":"Exists"}]}"#),
+        pod(r#"{"nodeSelector":{"pool":"y"}}"#),
+    );
+    let counts = |groups: Option<Vec<NodeGroup>>| groups.map(|groups| groups[0].candidates);
+    assert_eq!(counts(Some(inventory.groups(&free))), Some(2));
+    assert_eq!(counts(inventory.groups_grown(&free)), Some(1));
+    assert_eq!(
+        counts(inventory.groups_grown(&tolerant)),
+        None,
+        "no difference"
+    );
+    assert_eq!(
+        counts(inventory.groups_grown(&elsewhere)),
+        None,
+        "never there"
+    );
+    inventory.advance(created + 600);
+    assert_eq!(counts(Some(inventory.groups(&free))), Some(1));
+    assert_eq!(counts(inventory.groups_grown(&free)), None, "grown up");
+}
+
+#[test]
 fn spec_os_narrows_what_it_does_not_steer() {
     let node = |name: &str, os: &str| -> Node {
         let json = format!(
