@@ -26,7 +26,10 @@ const CONNECTIONS: usize = 25;
 /// With HTTP/2 a few connections carry many calls at once.
 const CONNECTIONS_OF_2: usize = 3;
 const STREAMS: usize = 16;
-const PATH: &str = "/validate?timeout=10s";
+/// Where a review asks whether a pod may be.
+pub(crate) const VALIDATE: &str = "/validate?timeout=10s";
+/// Where it asks what is to be added to it.
+pub(crate) const MUTATE: &str = "/mutate?timeout=10s";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
@@ -37,6 +40,7 @@ pub(crate) enum Protocol {
 /// Open connections to one server.
 pub(crate) struct Client {
     callers: Vec<Caller>,
+    path: &'static str,
 }
 
 /// What came of some reviews.
@@ -81,7 +85,15 @@ impl Client {
                 }
             }
         }
-        Ok(Self { callers })
+        Ok(Self {
+            callers,
+            path: VALIDATE,
+        })
+    }
+
+    /// The same, asking something else.
+    pub(crate) fn at(self, path: &'static str) -> Self {
+        Self { path, ..self }
     }
 
     /// Sends these reviews in turn, so many in all, and so many a second or as fast as they are answered.
@@ -100,6 +112,7 @@ impl Client {
                 tokio::task::yield_now().await;
             }
         });
+        let path = self.path;
         let mut tasks = JoinSet::new();
         for mut caller in self.callers.drain(..) {
             let (next, bodies) = (Arc::clone(&next), Arc::clone(&bodies));
@@ -116,7 +129,7 @@ impl Client {
                         }
                         None => Instant::now(),
                     };
-                    caller.call(&bodies[number % bodies.len()]).await?;
+                    caller.call(path, &bodies[number % bodies.len()]).await?;
                     latencies.push(sent.elapsed());
                 }
             });
@@ -155,10 +168,10 @@ enum Caller {
 }
 
 impl Caller {
-    async fn call(&mut self, body: &Bytes) -> Result<()> {
+    async fn call(&mut self, path: &str, body: &Bytes) -> Result<()> {
         let answer = match self {
-            Self::Http1(connection) => connection.call(body).await?,
-            Self::Http2(sender) => call_http2(sender, body).await?,
+            Self::Http1(connection) => connection.call(path, body).await?,
+            Self::Http2(sender) => call_http2(sender, path, body).await?,
         };
         let allowed = br#""allowed":true"#;
         let is_allowed = answer.windows(allowed.len()).any(|part| part == allowed);
@@ -171,8 +184,8 @@ impl Caller {
     }
 }
 
-async fn call_http2(sender: &mut SendRequest<Body>, body: &Bytes) -> Result<Bytes> {
-    let request = Request::post(format!("https://localhost{PATH}"))
+async fn call_http2(sender: &mut SendRequest<Body>, path: &str, body: &Bytes) -> Result<Bytes> {
+    let request = Request::post(format!("https://localhost{path}"))
         .header("content-type", "application/json")
         .body(Body::from(body.clone()))?;
     let response = sender.send_request(request).await?;
@@ -195,10 +208,10 @@ impl Http1 {
         }
     }
 
-    async fn call(&mut self, body: &[u8]) -> Result<Bytes> {
+    async fn call(&mut self, path: &str, body: &[u8]) -> Result<Bytes> {
         let length = body.len();
         let head = format!(
-            "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nuser-agent: kube-apiserver-admission\r\n\
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nuser-agent: kube-apiserver-admission\r\n\
              content-type: application/json\r\naccept: application/json, */*\r\ncontent-length: {length}\r\n\r\n"
         );
         self.request.clear();

@@ -28,7 +28,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 
-use client::Protocol;
 use process::{Pinned, Process};
 use recorded::Recorded;
 
@@ -43,7 +42,7 @@ struct Args {
     /// Runs of each, from which the median and the spread are told
     #[arg(long, default_value_t = 7)]
     rounds: usize,
-    /// Reviews in a run of http1 and http2
+    /// Reviews in a run of http1, http2 and mutate
     #[arg(long, default_value_t = 20_000)]
     reviews: usize,
     /// Another program to put under load, such as the one of the container image
@@ -66,6 +65,8 @@ enum Mode {
     Http1,
     /// Known images, HTTP/2
     Http2,
+    /// The same as http1, of the webhook that pins pods
+    Mutate,
     /// Ten unknown images, a registry 100 ms away that wants tokens
     Cold,
     /// 15,000 nodes and 10,000 images
@@ -108,8 +109,7 @@ fn main() -> Result<()> {
     for mode in modes {
         runtime.block_on(async {
             match mode {
-                Mode::Http1 => warm::run(&mut bench, Protocol::Http1).await,
-                Mode::Http2 => warm::run(&mut bench, Protocol::Http2).await,
+                Mode::Http1 | Mode::Http2 | Mode::Mutate => warm::run(&mut bench, *mode).await,
                 Mode::Cold => cold::run(&mut bench).await,
                 Mode::Memory => memory::run(&mut bench).await,
             }

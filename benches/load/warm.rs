@@ -3,10 +3,10 @@
 
 use anyhow::Result;
 
-use super::client::{Client, Protocol, Sample};
+use super::client::{Client, MUTATE, Protocol, Sample, VALIDATE};
 use super::process::Process;
 use super::spread::Spread;
-use super::{Bench, world};
+use super::{Bench, Mode, world};
 use crate::support::registry::FakeRegistry;
 
 /// A server and the connections to it, which stay open and idle while the other one is measured.
@@ -18,9 +18,9 @@ struct Side {
 }
 
 impl Side {
-    async fn new(process: Process, protocol: Protocol) -> Result<Self> {
+    async fn new(process: Process, protocol: Protocol, path: &'static str) -> Result<Self> {
         Ok(Self {
-            client: Client::connect(&process.address, protocol).await?,
+            client: Client::connect(&process.address, protocol).await?.at(path),
             process,
             runs: Vec::new(),
         })
@@ -59,16 +59,17 @@ impl Side {
 
 const HEAD: &str = "                reviews/s              CPU µs/review      p50 ms             p99 ms             p99.9 ms           MiB";
 
-pub(crate) async fn run(bench: &mut Bench, protocol: Protocol) -> Result<()> {
-    let name = match protocol {
-        Protocol::Http1 => "http1",
-        Protocol::Http2 => "http2",
+pub(crate) async fn run(bench: &mut Bench, mode: Mode) -> Result<()> {
+    let (name, protocol, path) = match mode {
+        Mode::Mutate => ("mutate", Protocol::Http1, MUTATE),
+        Mode::Http2 => ("http2", Protocol::Http2, VALIDATE),
+        _ => ("http1", Protocol::Http1, VALIDATE),
     };
     let site = world::images(4);
     let registry = FakeRegistry::start(move |request| site.answer(request)).await;
     let body = world::review_of_four(&registry.host())?;
-    let mut floor = Side::new(bench.floor()?, protocol).await?;
-    let mut ours = Side::new(bench.server(15)?, protocol).await?;
+    let mut floor = Side::new(bench.floor()?, protocol, path).await?;
+    let mut ours = Side::new(bench.server(15)?, protocol, path).await?;
     // The first run fills caches, ours of images and the machine's.
     floor.run(bench, &body, None).await?;
     ours.run(bench, &body, None).await?;
