@@ -184,8 +184,8 @@ impl Connection {
         }
     }
 
-    /// Whatever is asked is answered by `refusing`, and the connection closed, so that a change of whom we answer counts at
-    /// the next attempt.
+    /// Whatever is asked is answered by `refusing`, and a connection of HTTP/1.1, which API servers speak to webhooks, closed,
+    /// so that a change of whom we answer counts at the next attempt.
     fn refused(self, refusing: Router) -> Self {
         Self {
             app: refusing,

@@ -182,6 +182,7 @@ fn call(cluster: &Cluster, pod: SocketAddr, identity: Option<&str>) -> Result<(u
     let mut client = reqwest::Client::builder()
         .tls_certs_only(reqwest::Certificate::from_pem_bundle(&trusted.0)?)
         .tls_info(true)
+        .timeout(MINUTE / 6)
         .resolve(NAME, pod)
         .no_proxy();
     if let Some(pem) = identity {
