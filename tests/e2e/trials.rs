@@ -12,6 +12,7 @@ mod outcomes;
 mod pin;
 mod placement;
 mod policy;
+mod replicas;
 mod scale;
 mod verdicts;
 mod watch;

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::install::{self, NAMESPACE};
 use super::operate::{ca_bundle, undisturbed};
+use super::replicas::{counted, replicas};
 use crate::cluster::{Cluster, SHOWN_TO_WEBHOOKS};
 use crate::wait::until;
 
@@ -73,26 +74,28 @@ pub(crate) fn callers_have_to_show_a_certificate(cluster: &Cluster) -> Result<()
     let callers = json!({"existingConfigMap": "kube-root-ca.crt", "names": [SHOWN_TO_WEBHOOKS]});
     undisturbed(cluster, "callers are told apart", || upgrade(&callers))?;
     let administrator = identity(cluster)?;
-    for pod in pods(cluster)? {
+    for pod in replicas(cluster)? {
+        let at = address(&pod)?;
         for (who, identity) in [
             ("nobody", None),
             ("the administrator", Some(administrator.as_str())),
         ] {
-            let (status, _) = call(cluster, pod, identity)?;
-            ensure!(status == 401, "{who} got {status} from {pod}");
+            let (status, _) = call(cluster, at, identity)?;
+            ensure!(status == 401, "{who} got {status} from {at}");
         }
-        let metrics = metrics(pod)?;
         for reason in ["no-certificate", "name"] {
-            let line = format!(r#"platform_gate_callers_refused_total{{reason="{reason}"}} 1"#);
-            ensure!(metrics.contains(&line), "no {line} in {metrics}");
+            let series = format!(r#"platform_gate_callers_refused_total{{reason="{reason}"}}"#);
+            let refused = counted(&pod, &series);
+            ensure!(refused == Some(1.0), "{series} of {at} is {refused:?}");
         }
     }
     undisturbed(cluster, "callers are not told apart", || {
         upgrade(&json!({}))
     })?;
-    for pod in pods(cluster)? {
-        let (status, _) = call(cluster, pod, None)?;
-        ensure!(status == 400, "nonsense got {status} from {pod}");
+    for pod in replicas(cluster)? {
+        let at = address(&pod)?;
+        let (status, _) = call(cluster, at, None)?;
+        ensure!(status == 400, "nonsense got {status} from {at}");
     }
     Ok(())
 }
@@ -147,31 +150,19 @@ fn differs(
     if told != *trusted {
         return Ok(Some(format!("caBundle is {told}, not {trusted}")));
     }
-    for pod in pods(cluster)? {
-        if call(cluster, pod, None)?.1 != wanted.as_ref() {
-            return Ok(Some(format!("{pod} presents another certificate")));
+    for pod in replicas(cluster)? {
+        let at = address(&pod)?;
+        if call(cluster, at, None)?.1 != wanted.as_ref() {
+            return Ok(Some(format!("{at} presents another certificate")));
         }
     }
     Ok(None)
 }
 
-/// Where the API server reaches the pods.
-fn pods(cluster: &Cluster) -> Result<Vec<SocketAddr>> {
-    let selector = "app.kubernetes.io/component=webhook";
-    let pods = cluster
-        .kubectl
-        .get(&["pods", "-n", NAMESPACE, "-l", selector])?;
-    let pods = pods["items"].as_array().context("no pods")?;
-    // One that is being replaced goes on for a while.
-    let serving = pods
-        .iter()
-        .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
-    serving
-        .map(|pod| {
-            let address = pod["status"]["podIP"].as_str().context("no podIP")?;
-            Ok(SocketAddr::new(address.parse()?, PORT))
-        })
-        .collect()
+/// Where the API server reaches a pod.
+fn address(pod: &Value) -> Result<SocketAddr> {
+    let address = pod["status"]["podIP"].as_str().context("no podIP")?;
+    Ok(SocketAddr::new(address.parse()?, PORT))
 }
 
 /// Posts nonsense as somebody, trusting what the API server is told to: the status, and the certificate presented.
@@ -198,12 +189,6 @@ fn call(cluster: &Cluster, pod: SocketAddr, identity: Option<&str>) -> Result<(u
     let presented = info.and_then(TlsInfo::peer_certificate);
     let presented = presented.context("no certificate was presented")?.to_vec();
     Ok((answer.status().as_u16(), presented))
-}
-
-fn metrics(pod: SocketAddr) -> Result<String> {
-    let client = reqwest::Client::builder().no_proxy().build()?;
-    let request = client.get(format!("http://{}:8080/metrics", pod.ip()));
-    run(async { request.send().await?.text().await })
 }
 
 fn run<T>(request: impl Future<Output = reqwest::Result<T>>) -> Result<T> {

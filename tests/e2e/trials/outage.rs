@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::install::{self, NAMESPACE};
 use super::operate::{rolled_out, under_load};
+use super::replicas::replicas;
 use crate::cluster::{Cluster, Part, REAL_NODE};
 use crate::kubectl::Namespace;
 use crate::load::Load;
@@ -51,8 +52,7 @@ pub(crate) fn a_killed_replica_is_missed_for_a_moment(cluster: &Cluster) -> Resu
 
 /// The containers of platform-gate's pods that run, by their ids.
 fn containers(cluster: &Cluster) -> Result<Vec<String>> {
-    let pods = cluster.kubectl.get(&["pods", "-n", NAMESPACE])?;
-    let pods = pods["items"].as_array().context("no pods")?;
+    let pods = replicas(cluster)?;
     let ids = pods.iter().filter_map(|pod| {
         let id = pod["status"]["containerStatuses"][0]["containerID"].as_str();
         id?.strip_prefix("containerd://")

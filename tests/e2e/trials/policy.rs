@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::install::{self, NAMESPACE};
+use super::install;
+use super::replicas::replicas;
 use crate::cluster::{Cluster, REAL_NODE};
 use crate::kubectl::Kubectl;
 use crate::pod::Pod;
@@ -60,8 +61,7 @@ pub(crate) fn a_namespace_in_warn_mode_stands_beside_one_in_deny_mode(
 
 /// The pods of platform-gate, each with its restarts.
 fn pods(cluster: &Cluster) -> Result<Vec<(String, i64)>> {
-    let pods = cluster.kubectl.get(&["pods", "-n", NAMESPACE])?;
-    let pods = pods["items"].as_array().context("no pods")?;
+    let pods = replicas(cluster)?;
     let mut told: Vec<(String, i64)> = pods
         .iter()
         .map(|pod| {

@@ -16,6 +16,7 @@ use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 
 use super::install::NAMESPACE;
+use super::replicas::{counted, get, replicas};
 use crate::cluster::{Cluster, simulated_nodes};
 use crate::pod::Pod;
 use crate::progress::say;
@@ -27,6 +28,8 @@ const LABEL: &str = "example.com/many";
 const NOT_ASKED: &str = "kube-system";
 /// Node updates a second.
 const CHURN: u64 = 100;
+/// Node updates under way at most.
+const AT_ONCE: usize = 20;
 
 struct Size {
     nodes: usize,
@@ -142,68 +145,31 @@ fn restarted(cluster: &Cluster, nodes: usize) -> Result<String> {
     let before = names(&replicas(cluster)?);
     let first = before.first().context("no pod of platform-gate")?;
     kubectl.run(&["delete", "pod", first, "-n", NAMESPACE, "--wait=false"])?;
-    let (name, address) = until("the next pod has an address", MINUTE * 2, || {
-        let next = replicas(cluster)?.into_iter().find(|pod| {
-            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-            !before.iter().any(|known| known == name)
-        });
-        Ok(next.and_then(|pod| {
-            let address = pod["status"]["podIP"].as_str()?.to_owned();
-            Some((pod["metadata"]["name"].as_str()?.to_owned(), address))
-        }))
+    let is_next = |pod: &Value| {
+        let name = pod["metadata"]["name"].as_str();
+        pod["status"]["podIP"].is_string() && !before.iter().any(|known| Some(&**known) == name)
+    };
+    let next = until("the next pod has an address", MINUTE * 2, || {
+        Ok(replicas(cluster)?.into_iter().find(is_next))
     })?;
     until("it is ready", MINUTE * 2, || {
-        Ok(
-            (get(&address, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")))
-                .then_some(()),
-        )
+        Ok(get(&next, "/readyz").map(drop))
     })?;
     let ready = SystemTime::now();
-    let log = kubectl.run(&["logs", &name, "-n", NAMESPACE])?;
+    let name = next["metadata"]["name"].as_str().unwrap_or_default();
+    let log = kubectl.run(&["logs", name, "-n", NAMESPACE])?;
     let first_line: Value = serde_json::from_str(log.lines().next().unwrap_or_default())?;
     let told = first_line["timestamp"].as_str().context("no timestamp")?;
     let format = &time::format_description::well_known::Rfc3339;
     let started: SystemTime = time::OffsetDateTime::parse(told, format)?.into();
     let taken = ready.duration_since(started).unwrap_or_default();
-    let known = known_nodes(&get(&address, "/metrics").unwrap_or_default());
+    let known = counted(&next, "platform_gate_nodes{").unwrap_or_default();
     ensure!(known >= nodes as f64, "it knows {known} of {nodes} nodes");
     Ok(format!(
         "ready {:.2} s after its first line of log, which knows {known} nodes; MiB of each replica, and of that its own {:?}",
         taken.as_secs_f64(),
         memory()?
     ))
-}
-
-/// The pods of platform-gate that are there to stay.
-fn replicas(cluster: &Cluster) -> Result<Vec<Value>> {
-    let selector = "app.kubernetes.io/name=platform-gate";
-    let list = cluster
-        .kubectl
-        .get(&["pods", "-n", NAMESPACE, "-l", selector])?;
-    let mut pods = list["items"].as_array().cloned().unwrap_or_default();
-    pods.retain(|pod| pod["metadata"]["deletionTimestamp"].is_null());
-    Ok(pods)
-}
-
-fn known_nodes(metrics: &str) -> f64 {
-    let of_groups = metrics
-        .lines()
-        .filter(|line| line.starts_with("platform_gate_nodes{"));
-    of_groups
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-        .sum()
-}
-
-/// A GET over plain HTTP; `None` while nobody answers.
-fn get(address: &str, path: &str) -> Option<String> {
-    use std::io::{Read, Write};
-    let target = format!("{address}:8080").parse().ok()?;
-    let mut stream = std::net::TcpStream::connect_timeout(&target, Duration::from_secs(1)).ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    Some(answer)
 }
 
 /// What each process of platform-gate has in memory, in MiB, and how much of that is its own, not its program's file.
@@ -244,7 +210,10 @@ async fn churn(client: Client, nodes: usize, goes_on: Arc<AtomicBool>) -> Result
                 .await
         });
         updates += 1;
-        while let Some(done) = under_way.try_join_next() {
+        // More at a time would only stand in each other's way, until the API server does nothing else.
+        while under_way.len() >= AT_ONCE
+            && let Some(done) = under_way.join_next().await
+        {
             done??;
         }
     }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::install;
+use super::replicas::{counted, replicas};
 use crate::cluster::Cluster;
 use crate::cluster::simulated_nodes::{guest, manifest_of, tolerates_guests};
 use crate::progress;
@@ -74,7 +75,7 @@ fn keeps_watch(cluster: &Cluster, name: &str) -> Result<()> {
     })?;
     ensure!(news == ["MayLandWrong Deployment free"], "{news:?}");
     until("the metric", LIMIT, || {
-        Ok((counted(cluster)? == Some(warned_of(cluster)?)).then_some(()))
+        Ok((may_land_wrong(cluster)? == Some(warned_of(cluster)?)).then_some(()))
     })?;
     progress::say(&format!(
         "{:.1} s after a Windows node joined:",
@@ -133,12 +134,12 @@ fn warned(cluster: &Cluster, namespace: &str) -> Result<Vec<String>> {
 }
 
 /// How many workloads the reports of all namespaces warn of: those of other trials may still be there, or going away.
-fn warned_of(cluster: &Cluster) -> Result<u64> {
+fn warned_of(cluster: &Cluster) -> Result<f64> {
     let reports = cluster
         .kubectl
         .get(&["policyreports.wgpolicyk8s.io", "--all-namespaces"])?;
     let reports = reports["items"].as_array().context("no list")?.iter();
-    let warned = reports.filter_map(|report| report["summary"]["warn"].as_u64());
+    let warned = reports.filter_map(|report| report["summary"]["warn"].as_f64());
     Ok(warned.sum())
 }
 
@@ -162,25 +163,10 @@ fn told(object: &Value) -> String {
 }
 
 /// How many workloads may land wrong, by the pod that keeps watch; `None` where none has told yet.
-fn counted(cluster: &Cluster) -> Result<Option<u64>> {
-    let pods = cluster.kubectl.get(&["pods", "-n", install::NAMESPACE])?;
-    for pod in pods["items"].as_array().context("no list")? {
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        let namespace = install::NAMESPACE;
-        // The API server takes a pod's port by its number alone.
-        let ports = pod["spec"]["containers"][0]["ports"].as_array();
-        let mut ports = ports.context("no ports")?.iter();
-        let port = ports.find(|port| port["name"] == "metrics");
-        let port = &port.context("no port of metrics")?["containerPort"];
-        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy/metrics");
-        // A pod that is going away answers no more.
-        let metrics = cluster.kubectl.run(&["get", "--raw", &path]);
-        let metrics = metrics.unwrap_or_default();
-        let value = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name));
-        if value("platform_gate_watched_workloads{").is_some() {
-            let count = value("platform_gate_watched_workloads{code=\"may-land-wrong\"} ");
-            return Ok(Some(count.unwrap_or("0").parse()?));
-        }
-    }
-    Ok(None)
+fn may_land_wrong(cluster: &Cluster) -> Result<Option<f64>> {
+    let watched = "platform_gate_watched_workloads{";
+    let pods = replicas(cluster)?;
+    let watches = pods.iter().find(|pod| counted(pod, watched).is_some());
+    let count = |pod| counted(pod, &format!("{watched}code=\"may-land-wrong\"}}"));
+    Ok(watches.map(|pod| count(pod).unwrap_or_default()))
 }
