@@ -2,7 +2,7 @@
 //! creates the pods.
 //!
 //! What is worth an event, and that it is so once, is the caller's to know. Here is that there are never many: one a
-//! second, and what finds a hundred of them waiting is left out.
+//! second, and what finds a hundred of them waiting is left out. Its line in the log is written all the same.
 
 use std::time::Duration;
 
@@ -107,8 +107,34 @@ fn bounded(mut note: String) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use hyper::{Method, Request, Response, StatusCode};
+    use kube::client::Body;
+    use tokio::time::Instant;
+    use tower::BoxError;
+
     use super::*;
+
+    /// An API server that takes events and knows nothing else, and when it took them. It is no further away than a call, so
+    /// that a test can do without real time.
+    pub(crate) fn api_server() -> (Client, mpsc::UnboundedReceiver<(Instant, String)>) {
+        let (sender, taken) = mpsc::unbounded_channel();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let sender = sender.clone();
+            async move {
+                if request.method() != Method::POST {
+                    let mut answer = Response::new(Body::from(b"{}".to_vec()));
+                    *answer.status_mut() = StatusCode::NOT_FOUND;
+                    return Ok::<_, BoxError>(answer);
+                }
+                let event = request.into_body().collect_bytes().await?.to_vec();
+                let text = String::from_utf8(event.clone())?;
+                sender.send((Instant::now(), text))?;
+                Ok(Response::new(Body::from(event)))
+            }
+        });
+        (Client::new(service, "default"), taken)
+    }
 
     fn event(number: usize) -> OwnerEvent {
         OwnerEvent {
@@ -128,6 +154,32 @@ mod tests {
         (0..3 * WAITING).for_each(|number| events.report(event(number)));
         let kept = std::iter::from_fn(|| handed_in.try_recv().ok()).count();
         assert_eq!(kept, WAITING);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_is_written_one_a_second_and_what_comes_after_it_is_written_too() {
+        let (events, handed_in) = Events::channel();
+        (0..3 * WAITING).for_each(|number| events.report(event(number)));
+        let (client, mut taken) = api_server();
+        let writing = tokio::spawn(write(client, "me".to_owned(), handed_in));
+        let mut before: Option<Instant> = None;
+        for number in 0..WAITING {
+            let (at, text) = taken.recv().await.unwrap();
+            assert!(text.contains(&format!("\"web-{number}\"")), "{text}");
+            assert!(before.is_none_or(|before| at - before >= PACE));
+            before = Some(at);
+        }
+        // There is room again, and a quiet hour is no reason to hurry.
+        tokio::time::advance(PACE * 3600).await;
+        (1000..1003).for_each(|number| events.report(event(number)));
+        drop(events);
+        writing.await.unwrap();
+        let mut times = Vec::new();
+        while let Some((at, _)) = taken.recv().await {
+            times.push(at);
+        }
+        assert_eq!(times.len(), 3, "what was left out does not come back");
+        assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= PACE));
     }
 
     #[test]

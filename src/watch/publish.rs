@@ -165,3 +165,75 @@ fn cut(text: &str) -> String {
     }
     text[..end].to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use serde_json::json;
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::cluster::events::tests::api_server;
+    use crate::cluster::workloads::{Template, TemplateEvent, WATCHED};
+    use crate::domain::decision::Outcome;
+    use crate::domain::workload::WorkloadKind;
+    use crate::gate::Found;
+
+    /// A ledger of so many Deployments that ran everywhere and now run nowhere.
+    fn all_have_changed(count: usize) -> Ledger {
+        let spec =
+            json!({"spec": {"template": {"spec": {"containers": [{"name": "a", "image": "a"}]}}}});
+        let kind = WorkloadKind::Deployment;
+        let templates = (0..count).map(|number| Template {
+            name: (kind, "shop".to_owned(), format!("web-{number}")),
+            uid: "u".to_owned(),
+            spec: kind.read(spec.clone()).unwrap().pod.spec,
+        });
+        let mut ledger = Ledger::default();
+        for (other, ..) in WATCHED {
+            ledger.take(TemplateEvent::Restarted(other, Vec::new()));
+        }
+        ledger.take(TemplateEvent::Restarted(kind, templates.collect()));
+        for outcome in [Outcome::Runs, Outcome::Nowhere] {
+            ledger.mark_all();
+            let found = |outcome| Found {
+                outcome,
+                message: String::new(),
+                asked: false,
+            };
+            for template in ledger.next(count) {
+                ledger.judged(&Arc::clone(&template), Some(found(outcome.clone())));
+            }
+            ledger.finish_pass();
+        }
+        ledger
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_of_many_workloads_is_told_little_by_little_and_each_once() {
+        let (client, mut taken) = api_server();
+        let mut publisher = Publisher::new(&client, "me");
+        let many = 3 * EVENTS + 5;
+        let mut ledger = all_have_changed(many);
+        let mut told = BTreeSet::new();
+        for round in 1..=4 {
+            // As often as there is something to judge; only the first call of a round tells.
+            for _ in 0..5 {
+                publisher.publish(&mut ledger).await;
+            }
+            while let Ok((_, text)) = taken.try_recv() {
+                let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+                assert!(
+                    told.insert(event["regarding"]["name"].to_string()),
+                    "twice: {text}"
+                );
+            }
+            assert_eq!(told.len(), many.min(round * EVENTS));
+            advance(ROUND).await;
+        }
+        publisher.publish(&mut ledger).await;
+        assert!(taken.try_recv().is_err(), "all of it has been told");
+    }
+}
