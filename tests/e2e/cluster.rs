@@ -12,6 +12,7 @@ mod real_node;
 pub(crate) mod simulated_nodes;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -87,6 +88,18 @@ pub(crate) fn shared() -> &'static Cluster {
     SHARED
         .get()
         .expect("main starts the cluster before the trials")
+}
+
+/// A pod that the real node runs by itself.
+pub(crate) struct StaticPod {
+    file: PathBuf,
+}
+
+impl Drop for StaticPod {
+    fn drop(&mut self) {
+        // Fails only where the whole folder is gone.
+        let _ = fs::remove_file(&self.file);
+    }
 }
 
 impl Cluster {
@@ -174,6 +187,13 @@ impl Cluster {
         let mut ctr = self.command("ctr");
         ctr.args(["--address", real_node::SOCKET, "--namespace", "k8s.io"]);
         output(ctr.args(["task", "kill", "--signal", "SIGKILL", id])).map(drop)
+    }
+
+    /// Lets the real node run a pod by itself, without an API server, until the value is dropped.
+    pub(crate) fn static_pod(&self, name: &str, manifest: &str) -> Result<StaticPod> {
+        let file = self.layout.static_pods()?.join(format!("{name}.json"));
+        fs::write(&file, manifest).with_context(|| file.display().to_string())?;
+        Ok(StaticPod { file })
     }
 
     /// The annotations that admission left in the audit log on the requests for a resource (`pods`) of a name.

@@ -13,6 +13,7 @@ mod pin;
 mod placement;
 mod policy;
 mod replicas;
+mod requests;
 mod scale;
 mod verdicts;
 mod watch;
@@ -96,6 +97,10 @@ const ALL: &[(&str, Run)] = &[
         verdicts::ephemeral_containers_and_image_updates_are_judged,
     ),
     (
+        "a_mirror_pod_is_let_in_and_a_forged_one_is_not",
+        requests::a_mirror_pod_is_let_in_and_a_forged_one_is_not,
+    ),
+    (
         "a_daemon_set_gets_its_pods_where_they_run",
         placement::a_daemon_set_gets_its_pods_where_they_run,
     ),
@@ -122,6 +127,10 @@ const ALL: &[(&str, Run)] = &[
     (
         "owners_have_one_event_where_asked_for",
         workloads::owners_have_one_event_where_asked_for,
+    ),
+    (
+        "a_dry_run_is_answered_and_leaves_nothing_behind",
+        requests::a_dry_run_is_answered_and_leaves_nothing_behind,
     ),
     (
         "a_pool_of_karpenter_is_a_place_to_run",

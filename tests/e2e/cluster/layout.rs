@@ -48,6 +48,11 @@ impl Layout {
         Ok(path)
     }
 
+    /// The folder of the pods that the real node runs by itself, without an API server.
+    pub(crate) fn static_pods(&self) -> Result<PathBuf> {
+        self.state_of("static-pods")
+    }
+
     /// A folder for what a program keeps while it runs.
     pub(crate) fn state_of(&self, name: &str) -> Result<PathBuf> {
         let path = self.state.join(name);

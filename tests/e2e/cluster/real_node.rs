@@ -146,6 +146,8 @@ volumePluginDir: '{state}/volume-plugins'
 serializeImagePulls: false
 registryPullQPS: 0
 syncFrequency: 5s
+staticPodPath: '{static_pods}'
+fileCheckFrequency: 1s
 cgroupDriver: cgroupfs
 cgroupsPerQOS: false
 enforceNodeAllocatable: []
@@ -159,5 +161,6 @@ evictionHard: {{memory.available: '0%', nodefs.available: '0%', nodefs.inodesFre
         client_ca = client_ca.display(),
         resolver = resolver.display(),
         state = layout.state.display(),
+        static_pods = layout.static_pods()?.display(),
     ))
 }
