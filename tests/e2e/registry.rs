@@ -11,17 +11,23 @@ use anyhow::Result;
 use sha2::{Digest, Sha256};
 
 use crate::cluster::layout::{Layout, REGISTRY_ADDRESS, write_file};
-use crate::cluster::pki::Authority;
+use crate::cluster::pki::{Authority, Identity};
 use crate::process::Process;
 use crate::wait::until;
 
 const PORT: u16 = 5000;
+/// Where the same images are served to whoever has the password.
+const PRIVATE_PORT: u16 = 5001;
+/// Who is let in there, and the password.
+pub(crate) const LOGIN: [&str; 2] = ["good", "secret"];
+/// The same, as `htpasswd -B` writes it.
+const PASSWORDS: &str = "good:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
 
 /// The running registry.
 pub(crate) struct Registry {
     storage: PathBuf,
     ca: PathBuf,
-    _process: Process,
+    _processes: [Process; 2],
 }
 
 impl Registry {
@@ -30,41 +36,33 @@ impl Registry {
         let authority = Authority::create(layout, "registry-ca")?;
         let identity = authority.server(layout, "registry", &[REGISTRY_ADDRESS])?;
         let storage = layout.state_of("registry")?;
-        let config = format!(
-            "
-version: 0.1
-log: {{level: info}}
-storage: {{filesystem: {{rootdirectory: '{storage}'}}, delete: {{enabled: true}}}}
-http:
-  addr: {REGISTRY_ADDRESS}:{PORT}
-  tls: {{certificate: '{certificate}', key: '{key}'}}
-# An index may be pushed without its children.
-validation: {{manifests: {{indexes: {{platforms: none}}}}}}
-",
-            storage = storage.display(),
-            certificate = identity.certificate.display(),
-            key = identity.key.display(),
+        let passwords = layout.write("htpasswd", PASSWORDS)?;
+        let login = format!(
+            "auth: {{htpasswd: {{realm: tests, path: '{}'}}}}",
+            passwords.display()
         );
-        let config = layout.write("registry.yaml", &config)?;
-        let mut command = layout.command("registry");
-        command.arg("serve").arg(config);
-        let mut process = Process::start("registry", &layout.logs, &mut command)?;
-        until("the registry answers", Duration::from_secs(30), || {
-            process.check_running()?;
-            Ok(std::net::TcpStream::connect((REGISTRY_ADDRESS, PORT))
-                .is_ok()
-                .then_some(()))
-        })?;
+        let serve = |name, port, auth: &str| {
+            let config = config(&storage, &identity, port) + auth;
+            serve(layout, name, port, &config)
+        };
         Ok(Self {
+            _processes: [
+                serve("registry", PORT, "")?,
+                serve("private-registry", PRIVATE_PORT, &login)?,
+            ],
             storage,
             ca: authority.certificate,
-            _process: process,
         })
     }
 
     /// `host:port`, as it stands in an image reference.
     pub(crate) fn host(&self) -> String {
         format!("{REGISTRY_ADDRESS}:{PORT}")
+    }
+
+    /// The same, where a password is asked for.
+    pub(crate) fn private_host(&self) -> String {
+        format!("{REGISTRY_ADDRESS}:{PRIVATE_PORT}")
     }
 
     /// `https://host:port`, as it stands in a mirror's configuration.
@@ -119,6 +117,38 @@ validation: {{manifests: {{indexes: {{platforms: none}}}}}}
             .join("docker/registry/v2/repositories")
             .join(repository)
     }
+}
+
+fn config(storage: &Path, identity: &Identity, port: u16) -> String {
+    format!(
+        "
+version: 0.1
+log: {{level: info}}
+storage: {{filesystem: {{rootdirectory: '{storage}'}}, delete: {{enabled: true}}}}
+http:
+  addr: {REGISTRY_ADDRESS}:{port}
+  tls: {{certificate: '{certificate}', key: '{key}'}}
+# An index may be pushed without its children.
+validation: {{manifests: {{indexes: {{platforms: none}}}}}}
+",
+        storage = storage.display(),
+        certificate = identity.certificate.display(),
+        key = identity.key.display(),
+    )
+}
+
+fn serve(layout: &Layout, name: &str, port: u16, config: &str) -> Result<Process> {
+    let config = layout.write(&format!("{name}.yaml"), config)?;
+    let mut command = layout.command("registry");
+    command.arg("serve").arg(config);
+    let mut process = Process::start(name, &layout.logs, &mut command)?;
+    until("the registry answers", Duration::from_secs(30), || {
+        process.check_running()?;
+        Ok(std::net::TcpStream::connect((REGISTRY_ADDRESS, port))
+            .is_ok()
+            .then_some(()))
+    })?;
+    Ok(process)
 }
 
 /// Bytes and the digest that names them.

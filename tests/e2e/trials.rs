@@ -4,6 +4,7 @@ mod autoscalers;
 mod cert_manager;
 mod certificates;
 mod cli;
+mod credentials;
 mod install;
 mod nodes;
 mod operate;
@@ -131,6 +132,14 @@ const ALL: &[(&str, Run)] = &[
     (
         "a_dry_run_is_answered_and_leaves_nothing_behind",
         requests::a_dry_run_is_answered_and_leaves_nothing_behind,
+    ),
+    (
+        "private_images_are_judged_with_credentials",
+        credentials::private_images_are_judged_with_credentials,
+    ),
+    (
+        "what_runs_is_known_after_a_warm_start",
+        credentials::what_runs_is_known_after_a_warm_start,
     ),
     (
         "a_pool_of_karpenter_is_a_place_to_run",

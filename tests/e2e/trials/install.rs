@@ -120,6 +120,7 @@ fn repository() -> String {
 /// What the operator of this cluster would set: where images come from, and whom to trust.
 fn values(cluster: &Cluster) -> Result<Value> {
     let ca = fs::read_to_string(cluster.registry.ca()).context("the registry's CA")?;
+    let trusted = json!({"caFile": "/etc/platform-gate/ca/registry.pem"});
     Ok(json!({
         "image": {"registry": cluster.registry.host(), "architectures": ["amd64"]},
         // As short as may be, for the trial that changes the CA.
@@ -130,7 +131,8 @@ fn values(cluster: &Cluster) -> Result<Value> {
         "settings": {
             "registries": {
                 "docker.io": {"mirrors": [cluster.registry.url()]},
-                cluster.registry.host(): {"caFile": "/etc/platform-gate/ca/registry.pem"},
+                cluster.registry.host(): trusted,
+                cluster.registry.private_host(): trusted,
             },
         },
     }))
