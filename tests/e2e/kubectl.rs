@@ -214,11 +214,12 @@ impl Kubectl {
             kubectl: self,
             name: name.to_owned(),
         };
+        // Controllers come back half a minute after the API server at the latest.
         self.wait(
             name,
             "serviceaccount/default",
             "create",
-            Duration::from_secs(20),
+            Duration::from_secs(60),
         )?;
         Ok(namespace)
     }

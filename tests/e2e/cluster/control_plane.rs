@@ -111,6 +111,8 @@ pub(crate) fn start_api_server(layout: &Layout, keys: &Keys) -> Result<Process> 
             "--service-account-issuer=https://kubernetes.default.svc",
             "--allow-privileged=true",
         ])
+        // Otherwise it waits a minute for them when it is to end.
+        .arg("--shutdown-watch-termination-grace-period=1s")
         // The nodes' names are in no name server.
         .arg("--kubelet-preferred-address-types=InternalIP")
         // A webhook's Service is dialled at its pod's address, again without kube-proxy.

@@ -48,7 +48,7 @@ impl<'a> Private<'a> {
         Self { pod, ..*self }
     }
 
-    /// Every replica admits it, and says that it was not let in.
+    /// It is admitted, with a word on the registry's refusal.
     fn is_not_known(&self) -> Result<()> {
         in_a_row("the registry asks for credentials", || {
             let told = self.kubectl.accepts(&self.pod.to_string());
@@ -60,7 +60,7 @@ impl<'a> Private<'a> {
         })
     }
 
-    /// Every replica denies it, on proof.
+    /// It is denied, on proof.
     fn is_denied(&self) -> Result<()> {
         in_a_row("the private image is known", || {
             let told = self.kubectl.rejects(&self.pod.to_string());

@@ -18,7 +18,8 @@ use crate::wait::until;
 const LABEL: &str = "platform-gate.io/enforcement-action";
 /// For a kubelet to bring a changed ConfigMap, and for both replicas to look at it.
 const LIMIT: Duration = Duration::from_secs(150);
-/// Answers in a row after which both replicas have spoken, in all likelihood.
+/// Answers in a row that are no chance. They may all be of one replica, since the API server keeps to the connections that it
+/// has; the other follows by itself.
 const IN_A_ROW: usize = 12;
 
 fn wrong(namespace: &str) -> String {
@@ -122,7 +123,7 @@ fn switch(cluster: &Cluster, pod: &str) -> Result<()> {
     in_a_row("denials are back", || kubectl.rejects(pod).is_ok())
 }
 
-/// A probe succeeds so often that every replica has been asked.
+/// A probe succeeds again and again.
 pub(super) fn in_a_row(what: &str, mut probe: impl FnMut() -> bool) -> Result<()> {
     let mut count = 0;
     until(what, LIMIT, || {
