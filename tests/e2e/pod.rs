@@ -32,6 +32,12 @@ impl Pod {
         self
     }
 
+    /// The node is to have the first container's image already.
+    pub(crate) fn never_pulled(mut self) -> Self {
+        self.0["spec"]["containers"][0]["imagePullPolicy"] = json!("Never");
+        self
+    }
+
     /// Only nodes with this label.
     pub(crate) fn node_selector(mut self, key: &str, value: &str) -> Self {
         self.0["spec"]["nodeSelector"][key] = json!(value);

@@ -84,6 +84,10 @@ const ALL: &[(&str, Run)] = &[
         verdicts::what_cannot_be_looked_up_is_admitted_with_a_warning,
     ),
     (
+        "what_is_never_pulled_is_left_to_the_node",
+        verdicts::what_is_never_pulled_is_left_to_the_node,
+    ),
+    (
         "a_pod_that_may_land_wrong_is_warned",
         verdicts::a_pod_that_may_land_wrong_is_warned,
     ),

@@ -142,6 +142,22 @@ pub(crate) fn what_cannot_be_looked_up_is_admitted_with_a_warning(cluster: &Clus
     )
 }
 
+/// What a node has under a name, no registry knows: not even that it is the wrong image is held against the pod. The node says
+/// what it does not have.
+pub(crate) fn what_is_never_pulled_is_left_to_the_node(cluster: &Cluster) -> Result<()> {
+    let kubectl = &cluster.kubectl;
+    let namespace = kubectl.namespace("never-pulled")?;
+    let pod = pod(&namespace, "test/windows-only:1")
+        .on_node(REAL_NODE)
+        .never_pulled();
+    warned(kubectl, &pod, &["is never pulled", "[pull-never]"])?;
+    kubectl.apply(&pod.manifest())?;
+    let said = "is not present with pull policy of Never";
+    kubectl
+        .wait_for_event(namespace.name(), "Pod/pod", said, MINUTE)
+        .map(drop)
+}
+
 pub(crate) fn a_pod_that_may_land_wrong_is_warned(cluster: &Cluster) -> Result<()> {
     let kubectl = &cluster.kubectl;
     let namespace = kubectl.namespace("may-land-wrong")?;
