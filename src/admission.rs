@@ -8,7 +8,7 @@ mod pinned;
 mod request;
 mod response;
 
-pub use answer::{Answer, Cause, MAX_MESSAGE_BYTES, MAX_WARNING_CHARS, MAX_WARNINGS};
+pub use answer::{Annotation, Answer, Cause, MAX_MESSAGE_BYTES, MAX_WARNING_CHARS, MAX_WARNINGS};
 pub use pinned::{PINNED_ANNOTATION, PinnedPod, pin_spec};
 pub use request::{
     AdmissionRequest, GroupVersionKind, GroupVersionResource, Operation, ReviewError, UserInfo,

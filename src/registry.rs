@@ -52,6 +52,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 use url::Url;
 
+use self::cache::{Kept, Key, Outcome};
 use self::egress::{Authority, Guard, Scheme, authority};
 use self::endpoint::{check_mirrors, upstream_url};
 pub use self::hosts::{Connection, HostSettings, Location, Mirror};
@@ -111,7 +112,7 @@ impl Registry {
         let known = before.known.clone();
         let lookups = build(settings, known.clone())?;
         self.lookups.store(Arc::new(lookups));
-        known.cache.forget_failures().await;
+        known.cache.forget_failures();
         Ok(())
     }
 
@@ -160,12 +161,30 @@ impl Registry {
         asked: &AtomicBool,
     ) -> Result<Arc<Image>, LookupFailure> {
         let span = tracing::info_span!(target: trace::TARGET, "look-up", cache = Empty, error.type = Empty);
-        let found = self.look_up(reference, caller.into(), deadline, asked);
-        let found = found.instrument(span.clone()).await;
+        let caller = caller.into();
+        let found = match span.in_scope(|| self.known(reference, caller)) {
+            Some(known) => known,
+            // Boxed: the reviews of pods whose images are known carry no room for it.
+            None => {
+                let found = Box::pin(self.look_up(reference, caller, deadline, asked));
+                found.instrument(span.clone()).await
+            }
+        };
         if let Err(failure) = &found {
             span.record("error.type", failure.code());
         }
         found
+    }
+
+    /// What is kept and still counts, where credentials make no difference: nearly every image of nearly every review.
+    fn known(&self, reference: &Reference, caller: Caller<'_>) -> Option<Outcome> {
+        let lookups = self.lookups.load();
+        if !caller.keychain.is_empty() || lookups.credentials.are_any() {
+            return None;
+        }
+        let asked = lookups.asked(reference, caller.keychain).ok()?;
+        let kept = lookups.kept(&asked).filter(Kept::is_fresh)?;
+        Some(lookups.known.hit(kept))
     }
 
     async fn look_up(
@@ -182,14 +201,12 @@ impl Registry {
             .await;
         let keychain = all.as_ref().unwrap_or(caller.keychain);
         let caller = Caller { keychain, ..caller };
-        let key = lookups.key(reference, caller.keychain)?;
-        let kept = lookups.kept(&key).await;
-        let measures = &lookups.known.measures;
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh()) {
-            measures.cache(CacheResult::Hit);
-            Span::current().record("cache", "hit");
-            return kept.outcome.clone();
+        let key = Key::from(lookups.asked(reference, caller.keychain)?);
+        let mut kept = lookups.kept(&key.asked());
+        if let Some(fresh) = kept.take_if(|kept| kept.is_fresh()) {
+            return lookups.known.hit(fresh);
         }
+        let measures = &lookups.known.measures;
         if let Some(image) = lookups.revalidating(&key, kept.as_ref(), caller) {
             measures.cache(CacheResult::Stale);
             Span::current().record("cache", "stale");
@@ -199,8 +216,7 @@ impl Registry {
         Span::current().record("cache", "miss");
         asked.store(true, Ordering::Relaxed);
         let older = kept.and_then(|kept| kept.outcome.ok());
-        // Boxed: the reviews of pods whose images are known carry no room for it.
-        Box::pin(lookups.wait(&key, older, caller, deadline)).await
+        lookups.wait(&key, older, caller, deadline).await
     }
 }
 

@@ -5,6 +5,7 @@
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::answer::Annotation;
 use super::{API_VERSION, Answer, Cause, KIND};
 
 /// The `AdmissionReview` that answers the call named by `uid`.
@@ -112,7 +113,7 @@ impl<'a> From<&'a Cause> for StatusCause<'a> {
 }
 
 /// Pairs that are written as an object.
-struct Annotations<'a>(&'a [(String, String)]);
+struct Annotations<'a>(&'a [Annotation]);
 
 impl Annotations<'_> {
     fn is_empty(&self) -> bool {
@@ -150,7 +151,7 @@ mod tests {
     fn an_allowance_carries_warnings_and_annotations_but_no_status() {
         let answer = Answer {
             message: "not shown".into(),
-            audit_annotations: vec![("decision".into(), "allow".into())],
+            audit_annotations: vec![("decision", "allow".into())],
             ..Answer::allow(vec!["look\there".into()])
         };
         assert_eq!(

@@ -297,15 +297,15 @@ impl Inventory {
             }
         };
         let mut groups: Vec<NodeGroup> = self.platforms.iter().map(group).collect();
-        groups.extend(self.open_groups(pod));
-        let order = |group: &NodeGroup| {
-            (
-                Arc::clone(&group.platform),
-                group.are_pools,
-                group.open.is_some(),
-            )
-        };
-        groups.sort_by_cached_key(order);
+        let open = self.open_groups(pod);
+        if !open.is_empty() {
+            groups.extend(open);
+            let order = |group: &NodeGroup| {
+                let platform = Arc::clone(&group.platform);
+                (platform, group.are_pools, group.open.is_some())
+            };
+            groups.sort_by_cached_key(order);
+        }
         groups
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Leaves out which host serves `docker.io` and which mirrors stand before it: that is `registry`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -79,19 +80,17 @@ impl Reference {
         if text.len() == 64 && text.bytes().all(is_lower_hex) {
             return Err(ReferenceError::ImageId(text.to_owned()));
         }
-        if let Some((scheme, _)) = text.split_once("://") {
+        if let Some(scheme) = scheme(text) {
             return Err(ReferenceError::Scheme(excerpt(&format!("{scheme}://"))));
         }
         let (registry, remainder) = split_registry(text);
         let (name, tag, digest) = split_version(&remainder);
-        check_registry(registry)?;
-        check_repository(name)?;
         // A first part that is no host counts as part of the repository (see `check_registry`).
-        let outside = if is_host(registry) {
-            0
-        } else {
-            registry.len() + 1
+        let outside = match check_registry(registry)? {
+            First::Host => 0,
+            First::Path => registry.len() + 1,
         };
+        check_repository(name)?;
         if outside + name.len() > MAX_REPOSITORY {
             return Err(ReferenceError::TooLong(outside + name.len()));
         }
@@ -182,8 +181,15 @@ impl FromStr for Reference {
     }
 }
 
+/// What stands before the first `://`.
+fn scheme(text: &str) -> Option<&str> {
+    let mut colons = text.match_indices(':');
+    let at = colons.find_map(|(at, _)| text[at + 1..].starts_with("//").then_some(at))?;
+    Some(&text[..at])
+}
+
 /// `splitDockerDomain`: the first part is a host when it looks like one, otherwise the image is Docker Hub's.
-fn split_registry(text: &str) -> (&str, String) {
+fn split_registry(text: &str) -> (&str, Cow<'_, str>) {
     let (registry, remainder) = match text.split_once('/') {
         None => (DEFAULT_REGISTRY, text),
         Some((LEGACY_DEFAULT_REGISTRY, rest)) => (DEFAULT_REGISTRY, rest),
@@ -191,13 +197,21 @@ fn split_registry(text: &str) -> (&str, String) {
         Some(_) => (DEFAULT_REGISTRY, text),
     };
     if registry == DEFAULT_REGISTRY && !remainder.contains('/') {
-        return (registry, format!("{OFFICIAL_NAMESPACE}/{remainder}"));
+        return (registry, format!("{OFFICIAL_NAMESPACE}/{remainder}").into());
     }
-    (registry, remainder.to_owned())
+    (registry, remainder.into())
 }
 
 fn looks_like_host(first: &str) -> bool {
-    first == "localhost" || first.contains(['.', ':']) || first.to_lowercase() != first
+    first == "localhost" || first.bytes().any(|b| matches!(b, b'.' | b':')) || has_upper(first)
+}
+
+/// Whether Go would write any of it in lower case.
+fn has_upper(text: &str) -> bool {
+    match text.is_ascii() {
+        true => text.bytes().any(|b| b.is_ascii_uppercase()),
+        false => text.to_lowercase() != text,
+    }
 }
 
 /// Parts `name[:tag][@digest]`. A tag has no colon and no `@`, a digest no `@`, so the first of each decides.
@@ -212,11 +226,20 @@ fn split_version(remainder: &str) -> (&str, Option<&str>, Option<&str>) {
     }
 }
 
+/// What the first part of a reference is.
+enum First {
+    Host,
+    Path,
+}
+
 /// A host, or a first part that is none but follows the grammar of repositories (`my_host.com`): Go then keeps it
 /// in the path, and containerd, which cuts that path at its first slash, connects to it all the same.
-fn check_registry(registry: &str) -> Result<(), ReferenceError> {
-    if is_host(registry) || is_path_component(registry) {
-        return Ok(());
+fn check_registry(registry: &str) -> Result<First, ReferenceError> {
+    if registry == DEFAULT_REGISTRY || is_host(registry) {
+        return Ok(First::Host);
+    }
+    if is_path_component(registry) {
+        return Ok(First::Path);
     }
     if registry.is_empty() {
         return Err(ReferenceError::NoName);
@@ -253,7 +276,7 @@ fn is_host_label(label: &str) -> bool {
 }
 
 fn check_repository(name: &str) -> Result<(), ReferenceError> {
-    if name.to_lowercase() != name {
+    if has_upper(name) {
         return Err(ReferenceError::UpperCase(excerpt(name)));
     }
     if name.is_empty() || name == "library/" {
@@ -267,12 +290,14 @@ fn check_repository(name: &str) -> Result<(), ReferenceError> {
 
 /// Runs of `[a-z0-9]`, between them one `.`, one or two `_`, or any number of `-`.
 fn is_path_component(component: &str) -> bool {
-    let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let mut separators = component.split(|c: char| c.is_ascii() && is_word(c as u8));
-    let starts_and_ends_with_a_word = component.bytes().next().is_some_and(is_word)
-        && component.bytes().last().is_some_and(is_word);
-    let fits = |run: &str| matches!(run, "" | "." | "_" | "__") || run.bytes().all(|b| b == b'-');
-    starts_and_ends_with_a_word && separators.all(fits)
+    let is_word = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = component.as_bytes();
+    let starts_and_ends_with_a_word =
+        bytes.first().is_some_and(is_word) && bytes.last().is_some_and(is_word);
+    let fits = |run: &[u8]| {
+        is_word(&run[0]) || matches!(run, b"." | b"_" | b"__") || run.iter().all(|b| *b == b'-')
+    };
+    starts_and_ends_with_a_word && bytes.chunk_by(|a, b| is_word(a) == is_word(b)).all(fits)
 }
 
 fn check_tag(tag: &str) -> Result<&str, ReferenceError> {

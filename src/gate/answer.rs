@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
-use crate::admission::{Answer, Cause, Operation};
+use crate::admission::{Annotation, Answer, Cause, Operation};
 use crate::cluster::events::{Events, OwnerEvent};
 use crate::domain::decision::Assessment;
 use crate::domain::exemption::Exemption;
@@ -72,13 +72,13 @@ impl Reviewed {
     }
 }
 
-fn told(exemptions: &[Exemption]) -> Option<(String, String)> {
+fn told(exemptions: &[Exemption]) -> Option<Annotation> {
     let told = exemptions
         .iter()
         .take(AUDITED)
         .map(|exemption| format!("{}: {}", exemption.kind.as_str(), exemption.what));
     let told: Vec<String> = told.collect();
-    (!told.is_empty()).then(|| ("exempt".to_owned(), told.join("; ")))
+    (!told.is_empty()).then(|| ("exempt", told.join("; ").into()))
 }
 
 /// The object under review, as far as the log tells of it.
@@ -266,36 +266,30 @@ impl Judgement<'_> {
     }
 
     /// What the audit log keeps (OPERATIONS A16).
-    fn annotations(&self) -> Vec<(String, String)> {
+    fn annotations(&self) -> Vec<Annotation> {
         let decision = &self.decision;
-        let mut kept = vec![
-            ("decision", decision.action.as_str().to_owned()),
-            ("code", decision.outcome.code().to_owned()),
+        let mut kept: Vec<Annotation> = vec![
+            ("decision", decision.action.as_str().into()),
+            ("code", decision.outcome.code().into()),
         ];
         if !self.is_silent() {
-            let asked = if self.asked { "registry" } else { "cache" };
+            let source = match self.asked {
+                _ if self.assessment.images.is_empty() => "",
+                true => "registry",
+                false => "cache",
+            };
             kept.extend([
-                ("findings", self.assessment.finding_codes().join(" ")),
-                ("digests", digests(&self.assessment)),
-                (
-                    "source",
-                    if self.assessment.images.is_empty() {
-                        ""
-                    } else {
-                        asked
-                    }
-                    .to_owned(),
-                ),
-                ("nodes", revision(&self.assessment)),
+                ("findings", self.assessment.finding_codes().join(" ").into()),
+                ("digests", digests(&self.assessment).into()),
+                ("source", source.into()),
+                ("nodes", revision(&self.assessment).into()),
             ]);
         }
         if decision.softened.is_some() {
-            kept.push(("would-deny", self.message.text.clone()));
+            kept.push(("would-deny", self.message.text.clone().into()));
         }
-        kept.into_iter()
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect()
+        kept.retain(|(_, value)| !value.is_empty());
+        kept
     }
 }
 

@@ -88,9 +88,7 @@ impl Gate {
         let mut pinned = PinnedPod::parse(object).ok()?;
         let added = self.pin(&rules.pin, &assessment, &mut pinned);
         let patch = pinned.patch()?;
-        let audit_annotations = added
-            .into_iter()
-            .map(|reason| ("pinned".to_owned(), reason));
+        let audit_annotations = added.into_iter().map(|reason| ("pinned", reason.into()));
         Some(Answer {
             patch: Some(patch),
             audit_annotations: audit_annotations.collect(),

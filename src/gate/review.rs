@@ -20,7 +20,8 @@ use super::Gate;
 use super::answer::{Reviewed, Subject};
 use super::workloads::templated;
 
-pub(super) type PodRequest<'a> = AdmissionRequest<'a, Pod<'a>>;
+/// Boxed, since a pod is large and the request is moved as it is read.
+pub(super) type PodRequest<'a> = AdmissionRequest<'a, Box<Pod<'a>>>;
 
 const OVERLOADED: &str =
     "platform-gate is overloaded; it did not check whether the images can run.";
@@ -81,9 +82,7 @@ impl Gate {
         };
         let annotations = [("decision", action.as_str()), ("code", "overloaded")];
         let answer = Answer {
-            audit_annotations: annotations
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .into(),
+            audit_annotations: annotations.map(|(key, value)| (key, value.into())).into(),
             ..Answer::allow(warnings)
         };
         Ok(write_response(&uid, answer))

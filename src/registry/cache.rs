@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,10 +23,53 @@ use crate::trace;
 
 /// What an answer depends on. The identity keeps what one tenant's credentials opened from every other tenant
 /// (OPERATIONS T1).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) reference: Reference,
     pub(super) identity: Option<Identity>,
+}
+
+/// A key as it is asked for, which needs no copy of the reference.
+#[derive(Debug, Clone, Copy, Hash)]
+pub(super) struct Asked<'r> {
+    pub(super) reference: &'r Reference,
+    pub(super) identity: Option<Identity>,
+}
+
+impl Key {
+    pub(super) fn asked(&self) -> Asked<'_> {
+        let Self {
+            reference,
+            identity,
+        } = self;
+        let identity = *identity;
+        Asked {
+            reference,
+            identity,
+        }
+    }
+}
+
+/// The one must find the other.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.asked().hash(state);
+    }
+}
+
+impl moka::Equivalent<Key> for Asked<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        *self.reference == key.reference && self.identity == key.identity
+    }
+}
+
+impl From<Asked<'_>> for Key {
+    fn from(asked: Asked<'_>) -> Self {
+        Self {
+            reference: asked.reference.clone(),
+            identity: asked.identity,
+        }
+    }
 }
 
 pub(super) type Outcome = Result<Arc<Image>, LookupFailure>;
@@ -110,7 +154,7 @@ pub(super) fn is_outage(failure: LookupFailure) -> bool {
 }
 
 pub(super) struct Cache {
-    kept: moka::future::Cache<Key, Kept>,
+    kept: moka::sync::Cache<Key, Kept>,
     shares: Arc<Shares>,
     flights: Flights,
 }
@@ -122,7 +166,7 @@ impl Cache {
     pub(super) fn new(settings: &RegistrySettings) -> Self {
         let shares = Arc::new(Shares::new(settings.cache_bytes_per_namespace));
         let of_all = Arc::clone(&shares);
-        let kept = moka::future::Cache::builder()
+        let kept = moka::sync::Cache::builder()
             .max_capacity(settings.cache_bytes)
             .weigher(weigh)
             .eviction_listener(move |_, kept: Kept, _| {
@@ -138,29 +182,29 @@ impl Cache {
         }
     }
 
-    pub(super) async fn get(&self, key: &Key) -> Option<Kept> {
-        self.kept.get(key).await
+    pub(super) fn get(&self, asked: &Asked<'_>) -> Option<Kept> {
+        self.kept.get(asked)
     }
 
     /// Keeps an answer, counted against the share of the namespace that it was got for.
-    pub(super) async fn insert(&self, key: Key, mut kept: Kept, namespace: Option<&Arc<str>>) {
+    pub(super) fn insert(&self, key: Key, mut kept: Kept, namespace: Option<&Arc<str>>) {
         let mut surplus = Vec::new();
         if let Some(namespace) = namespace {
             let (part, old) = self.shares.add(namespace, &key, weigh(&key, &kept));
             (kept.part, surplus) = (Some(part), old);
         }
-        self.kept.insert(key, kept).await;
+        self.kept.insert(key, kept);
         for key in surplus {
-            self.kept.invalidate(&key).await;
+            self.kept.invalidate(&key);
         }
     }
 
     /// Forgets failures, which other settings may cure.
-    pub(super) async fn forget_failures(&self) {
+    pub(super) fn forget_failures(&self) {
         let failed = self.kept.iter().filter(|(_, kept)| kept.outcome.is_err());
         let failed: Vec<_> = failed.map(|(key, _)| key).collect();
         for key in failed {
-            self.kept.invalidate(&*key).await;
+            self.kept.invalidate(&*key);
         }
     }
 

@@ -9,11 +9,11 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 use super::breaker::Breakers;
-use super::cache::Cache;
+use super::cache::{Cache, Kept, Outcome};
 use super::cooldown::Cooldowns;
 use super::egress::Authority;
 use super::limits::Limits;
-use super::measure::{Levels, Measures};
+use super::measure::{CacheResult, Levels, Measures};
 use super::session::Challenges;
 use super::settings::{EgressPolicy, RegistrySettings};
 use super::token::Tokens;
@@ -50,6 +50,15 @@ impl Known {
             measures: Measures::new(HashMap::new()),
             denied: Arc::new(ArcSwap::from_pointee(denied)),
         }
+    }
+}
+
+impl Known {
+    /// Counts an answer that was kept.
+    pub(super) fn hit(&self, kept: Kept) -> Outcome {
+        self.measures.cache(CacheResult::Hit);
+        tracing::Span::current().record("cache", "hit");
+        kept.outcome
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::cache::{Flight, Kept, Key, Outcome, failure_lifetime, is_outage};
+use super::cache::{Asked, Flight, Kept, Key, Outcome, failure_lifetime, is_outage};
 use super::egress::Scheme;
 use super::endpoint::Endpoint;
 use super::keychain::{Credential, Keychain, identity_of};
@@ -52,11 +52,11 @@ impl Lookups {
 
     /// What the answer for a reference is kept by: every credential that may be tried for it counts.
     /// Fails where nobody may be asked.
-    pub(super) fn key(
+    pub(super) fn asked<'r>(
         &self,
-        reference: &Reference,
+        reference: &'r Reference,
         keychain: &Keychain,
-    ) -> Result<Key, LookupFailure> {
+    ) -> Result<Asked<'r>, LookupFailure> {
         self.routes.check(reference)?;
         // Reviews of pods whose images are known come by here: without credentials there is nothing to match.
         let identity = match keychain.is_empty() {
@@ -70,14 +70,14 @@ impl Lookups {
                 identity_of(&credentials)
             }
         };
-        Ok(Key {
-            reference: reference.clone(),
+        Ok(Asked {
+            reference,
             identity,
         })
     }
 
-    pub(super) async fn kept(&self, key: &Key) -> Option<Kept> {
-        self.known.cache.get(key).await
+    pub(super) fn kept(&self, asked: &Asked<'_>) -> Option<Kept> {
+        self.known.cache.get(asked)
     }
 
     /// What the registry says, or at the deadline what was known before.
@@ -142,7 +142,7 @@ impl Lookups {
 
     /// Asks the registry and keeps what it says, unless another flight landed since the caller looked.
     async fn load(&self, key: Key, keychain: &Keychain, turn: &Turn) -> Outcome {
-        let kept = self.known.cache.get(&key).await;
+        let kept = self.kept(&key.asked());
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh()) {
             return kept.outcome.clone();
         }
@@ -156,7 +156,7 @@ impl Lookups {
         };
         let outcome = timeout(self.pull_timeout, self.ask(&query)).await;
         let failure = match outcome.unwrap_or(Err(LookupFailure::Timeout)) {
-            Ok(image) => return self.keep(key, image, turn).await,
+            Ok(image) => return self.keep(key, image, turn),
             Err(failure) => failure,
         };
         let registry = key.reference.registry();
@@ -170,10 +170,7 @@ impl Lookups {
         };
         let outcome = next.outcome.clone();
         if outcome.is_ok() || !lifetime.is_zero() {
-            self.known
-                .cache
-                .insert(key, next, turn.namespace.as_ref())
-                .await;
+            self.known.cache.insert(key, next, turn.namespace.as_ref());
         }
         outcome
     }
@@ -199,7 +196,7 @@ impl Lookups {
         }
     }
 
-    async fn keep(&self, key: Key, image: Arc<Image>, turn: &Turn) -> Outcome {
+    fn keep(&self, key: Key, image: Arc<Image>, turn: &Turn) -> Outcome {
         let namespace = turn.namespace.as_ref();
         let is_tag = key.reference.tag().is_some();
         let by_digest = Key {
@@ -211,10 +208,10 @@ impl Lookups {
         } else {
             Kept::fresh_for(Ok(Arc::clone(&image)), PARTIAL_LIFETIME)
         };
-        self.known.cache.insert(by_digest, kept, namespace).await;
+        self.known.cache.insert(by_digest, kept, namespace);
         if is_tag {
             let kept = Kept::fresh_for(Ok(Arc::clone(&image)), self.tag_ttl);
-            self.known.cache.insert(key, kept, namespace).await;
+            self.known.cache.insert(key, kept, namespace);
         }
         Ok(image)
     }
@@ -299,16 +296,12 @@ impl Lookups {
         if digest == known.digest {
             return Ok(Moved::Not(Arc::clone(known)));
         }
-        let by_digest = Key {
-            reference: query.key.reference.with_digest(digest.clone()),
+        let by_digest = query.key.reference.with_digest(digest.clone());
+        let asked = Asked {
+            reference: &by_digest,
             identity: query.key.identity,
         };
-        let kept = self
-            .known
-            .cache
-            .get(&by_digest)
-            .await
-            .filter(Kept::is_fresh);
+        let kept = self.kept(&asked).filter(Kept::is_fresh);
         Ok(match kept.and_then(|kept| kept.outcome.ok()) {
             Some(image) => Moved::Not(image),
             None => Moved::To(digest),

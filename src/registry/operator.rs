@@ -40,6 +40,11 @@ impl OperatorCredentials {
         Some(keychain.followed_by(&own))
     }
 
+    /// Whether there are any.
+    pub(super) fn are_any(&self) -> bool {
+        self.providers.is_some() || !self.default.is_empty()
+    }
+
     /// Whether one of them may be tried for an image, which at one of its places has this name.
     pub(super) fn may_be_tried(&self, reference: &Reference, name: &str) -> bool {
         let mut providers = self.providers.iter();

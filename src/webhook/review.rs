@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
-use axum::http::{StatusCode, header};
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use futures::FutureExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Instrument, Span};
@@ -63,7 +64,6 @@ where
     Router::new()
         .route("/validate", post(validate::<F, Fut>))
         .route("/mutate", post(mutate::<F, Fut>))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(reviewer)
 }
 
@@ -125,7 +125,7 @@ where
         Err(refusal) => Err(refusal),
     };
     let response = match outcome {
-        Ok(answer) => ([(header::CONTENT_TYPE, "application/json")], answer).into_response(),
+        Ok(answer) => answered(answer),
         Err(refusal) => {
             // A review function that refuses under overload counts that itself.
             if !matches!(refusal, Refusal::Overloaded) {
@@ -244,10 +244,18 @@ impl IntoResponse for Refusal {
     }
 }
 
+fn answered(answer: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(answer));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
 async fn read_body(request: Request) -> Result<Bytes, Refusal> {
-    match timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Refusal::TooLarge),
+    let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
+    match timeout(BODY_TIMEOUT, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
         Ok(Err(_)) => Err(Refusal::Broken),
         Err(_) => Err(Refusal::Slow),
     }

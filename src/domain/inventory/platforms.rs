@@ -13,6 +13,7 @@ const BLOCK: u32 = usize::BITS;
 /// Every platform that has a node.
 #[derive(Debug, Default)]
 pub(super) struct Platforms {
+    /// In the order of the platforms, so that answers are stable.
     groups: Vec<PlatformNodes>,
     /// Blocks of numbers that no platform holds any more, and the first that none has held.
     free_blocks: Vec<u32>,
@@ -72,17 +73,18 @@ impl Platforms {
         platform: NodePlatform,
         are_pools: bool,
     ) -> (Arc<NodePlatform>, u32) {
-        let same =
-            |group: &PlatformNodes| *group.platform == platform && group.are_pools == are_pools;
-        let at = self.groups.iter().position(same).unwrap_or_else(|| {
-            self.groups.push(PlatformNodes {
+        let wanted = (&platform, are_pools);
+        let order = |group: &PlatformNodes| (&*group.platform, group.are_pools).cmp(&wanted);
+        let at = self.groups.binary_search_by(order).unwrap_or_else(|at| {
+            let group = PlatformNodes {
                 platform: Arc::new(platform),
                 are_pools,
                 blocks: Vec::new(),
                 free: Vec::new(),
                 len: 0,
-            });
-            self.groups.len() - 1
+            };
+            self.groups.insert(at, group);
+            at
         });
         let group = &mut self.groups[at];
         let id = group.free.pop().unwrap_or_else(|| {
@@ -107,7 +109,7 @@ impl Platforms {
         group.len -= 1;
         group.free.push(id);
         if group.len == 0 {
-            self.free_blocks.extend(self.groups.swap_remove(at).blocks);
+            self.free_blocks.extend(self.groups.remove(at).blocks);
         }
     }
 }

@@ -41,6 +41,9 @@ fn amd64_level(variant: &str) -> Option<u8> {
 
 /// arm64 takes its own minor version and lower ones, then 32-bit Arm from v8 down. A node that states none is v8.
 fn rank_on_arm64(variant: Option<&str>, entry: (&str, Option<&str>)) -> Option<u8> {
+    if !matches!(entry.0, "arm64" | "arm") {
+        return None;
+    }
     let (major, minor) = arm64_version(variant)?;
     match entry.0 {
         "arm64" => {

@@ -27,9 +27,11 @@ impl<'a> Picker<'a> {
 
     /// How well a platform fits, 0 best; `None` if it does not (rules 5 and 6).
     fn fit(&self, platform: &EntryPlatform) -> Option<u8> {
+        if !self.fits_os(platform) {
+            return None;
+        }
         let rank = self.fit_architecture(platform)?;
-        (self.fits_os(platform) && self.fits_features(platform) && self.fits_version(platform))
-            .then_some(rank)
+        (self.fits_features(platform) && self.fits_version(platform)).then_some(rank)
     }
 
     fn fits_os(&self, platform: &EntryPlatform) -> bool {
