@@ -11,8 +11,7 @@ mod response;
 pub use answer::{Annotation, Answer, Cause, MAX_MESSAGE_BYTES, MAX_WARNING_CHARS, MAX_WARNINGS};
 pub use pinned::{PINNED_ANNOTATION, PinnedPod, pin_spec};
 pub use request::{
-    AdmissionRequest, GroupVersionKind, GroupVersionResource, Operation, ReviewError, UserInfo,
-    parse_review, parse_uid,
+    AdmissionRequest, GroupKind, Operation, ReviewError, UserInfo, parse_review, parse_uid,
 };
 pub use response::write_response;
 

@@ -1,5 +1,6 @@
-//! The floor: a server of the same TLS and HTTP libraries and settings that reads no more of a review than its uid and
-//! images, and answers yes. What platform-gate takes beyond it is platform-gate's own.
+//! The floors: servers of the same TLS and HTTP libraries and settings that answer yes. The lean one reads what a gate
+//! cannot do without (`lean`), the bare one no more than the uid and the images, on hyper alone. What platform-gate takes
+//! beyond the lean one is platform-gate's own.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -8,11 +9,13 @@ use std::time::SystemTime;
 
 use anyhow::Result;
 use axum::body::Body;
+use clap::ValueEnum;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
 use platform_gate::certificate;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -22,9 +25,18 @@ use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use super::lean;
+
+/// Which of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Floor {
+    Lean,
+    Bare,
+}
+
 /// Serves until the process is killed.
 #[expect(clippy::print_stderr, reason = "its log says where it listens")]
-pub(crate) fn serve() -> Result<()> {
+pub(crate) fn serve(floor: Floor) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -35,7 +47,14 @@ pub(crate) fn serve() -> Result<()> {
         let acceptor = TlsAcceptor::from(tls()?);
         loop {
             let (stream, _) = listener.accept().await?;
-            tokio::spawn(connection(acceptor.clone(), stream));
+            let acceptor = acceptor.clone();
+            match floor {
+                Floor::Lean => {
+                    let service = TowerToHyperService::new(lean::router());
+                    tokio::spawn(connection(acceptor, stream, service))
+                }
+                Floor::Bare => tokio::spawn(connection(acceptor, stream, service_fn(answer))),
+            };
         }
     })
 }
@@ -54,7 +73,12 @@ fn tls() -> Result<Arc<ServerConfig>> {
     Ok(Arc::new(config))
 }
 
-async fn connection(acceptor: TlsAcceptor, stream: TcpStream) {
+async fn connection<S>(acceptor: TlsAcceptor, stream: TcpStream, service: S)
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    S: Send + 'static,
+    S::Future: Send + 'static,
+{
     // Whoever goes away is no concern of the floor.
     let _ = stream.set_nodelay(true);
     let Ok(stream) = acceptor.accept(stream).await else {
@@ -68,7 +92,7 @@ async fn connection(acceptor: TlsAcceptor, stream: TcpStream) {
         builder.http1_only()
     };
     let _ = builder
-        .serve_connection(TokioIo::new(stream), service_fn(answer))
+        .serve_connection(TokioIo::new(stream), service)
         .await;
 }
 
@@ -82,13 +106,16 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
     let Object { spec } = review.request.object;
     let containers = spec.containers.iter().chain(&spec.init_containers);
     let images: usize = containers.map(|container| container.image.len()).sum();
-    let answer = format!(
-        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{{"uid":"{}","allowed":{}}}}}"#,
-        review.request.uid,
-        images > 0
-    );
+    let answer = answer_to(review.request.uid, images);
     let response = Response::builder().header("content-type", "application/json");
     Ok(response.body(answer.into()).unwrap_or_default())
+}
+
+pub(crate) fn answer_to(uid: &str, images: usize) -> String {
+    let allowed = images > 0;
+    format!(
+        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{{"uid":"{uid}","allowed":{allowed}}}}}"#
+    )
 }
 
 #[derive(Deserialize)]

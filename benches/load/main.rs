@@ -1,12 +1,13 @@
 //! The program under load as an API server makes it, over TLS, beside a floor in the same run:
 //! `cargo bench --bench load [-- MODE...]`.
 //!
-//! The floor is a server of the same TLS and HTTP libraries that reads little and answers yes. What counts is the ratio
-//! of the two. Nothing fails because of a number; docs/performance.md has those of the last measurement.
+//! A floor is a server of the same TLS and HTTP libraries that reads little and answers yes. What counts is the ratio
+//! to it. Nothing fails because of a number; docs/performance.md has those of the last measurement.
 
 mod client;
 mod cold;
 mod floor;
+mod lean;
 mod memory;
 mod process;
 #[path = "../common/recorded.rs"]
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 
+use floor::Floor;
 use process::{Pinned, Process};
 use recorded::Recorded;
 
@@ -54,9 +56,9 @@ struct Args {
     /// What `cargo bench` says
     #[arg(long, hide = true)]
     bench: bool,
-    /// Be the floor
+    /// Be a floor
     #[arg(long, hide = true)]
-    floor: bool,
+    floor: Option<Floor>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -85,8 +87,8 @@ struct Bench {
 fn main() -> Result<()> {
     support::certificates::install_provider();
     let args = Args::parse();
-    if args.floor {
-        return floor::serve();
+    if let Some(floor) = args.floor {
+        return floor::serve(floor);
     }
     let program = Path::new(env!("CARGO_BIN_EXE_platform-gate"));
     let mut bench = Bench {
@@ -126,9 +128,9 @@ impl Bench {
         println!("{text}");
     }
 
-    fn floor(&self) -> Result<Process> {
+    fn floor(&self, floor: &str) -> Result<Process> {
         let own = std::env::current_exe()?;
-        Process::start(self.pinned, &own, &["--floor"])
+        Process::start(self.pinned, &own, &["--floor", floor])
     }
 
     /// The program, with so many nodes.

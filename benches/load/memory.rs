@@ -14,7 +14,7 @@ const IMAGES_OF_A_POD: usize = 20;
 pub(crate) async fn run(bench: &mut Bench) -> Result<()> {
     let (mut floors, mut idle, mut full, mut peaks) = (vec![], vec![], vec![], vec![]);
     for _ in 0..bench.rounds {
-        floors.push(bench.floor()?.memory()?.now);
+        floors.push(bench.floor("bare")?.memory()?.now);
         idle.push(bench.server(15)?.memory()?.now);
         let site = world::images(IMAGES);
         let registry = FakeRegistry::start(move |request| site.answer(request)).await;

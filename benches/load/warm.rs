@@ -1,4 +1,4 @@
-//! Reviews of pods whose images are known: what they cost beside the floor, as fast as they are answered, and how long
+//! Reviews of pods whose images are known: what they cost beside the floors, as fast as they are answered, and how long
 //! they take at half of that.
 
 use anyhow::Result;
@@ -9,8 +9,9 @@ use super::spread::Spread;
 use super::{Bench, Mode, world};
 use crate::support::registry::FakeRegistry;
 
-/// A server and the connections to it, which stay open and idle while the other one is measured.
+/// A server and the connections to it, which stay open and idle while another one is measured.
 struct Side {
+    name: &'static str,
     process: Process,
     client: Client,
     /// Of each run: CPU in µs a review, reviews a second, and the latencies.
@@ -18,8 +19,14 @@ struct Side {
 }
 
 impl Side {
-    async fn new(process: Process, protocol: Protocol, path: &'static str) -> Result<Self> {
+    async fn new(
+        name: &'static str,
+        process: Process,
+        protocol: Protocol,
+        path: &'static str,
+    ) -> Result<Self> {
         Ok(Self {
+            name,
             client: Client::connect(&process.address, protocol).await?.at(path),
             process,
             runs: Vec::new(),
@@ -48,7 +55,8 @@ impl Side {
         Spread::of(self.runs.iter().map(|(.., sample)| sample.within(part)))
     }
 
-    fn row(&self, name: &str) -> Result<String> {
+    fn row(&self) -> Result<String> {
+        let name = self.name;
         let [half, most, nearly] = [0.5, 0.99, 0.999].map(|part| self.within(part));
         let (rate, cpu, memory) = (self.per_second(), self.cpu(), self.process.memory()?.now);
         Ok(format!(
@@ -68,58 +76,66 @@ pub(crate) async fn run(bench: &mut Bench, mode: Mode) -> Result<()> {
     let site = world::images(4);
     let registry = FakeRegistry::start(move |request| site.answer(request)).await;
     let body = world::review_of_four(&registry.host())?;
-    let mut floor = Side::new(bench.floor()?, protocol, path).await?;
-    let mut ours = Side::new(bench.server(15)?, protocol, path).await?;
+    let mut sides = [
+        Side::new("lean floor", bench.floor("lean")?, protocol, path).await?,
+        Side::new("bare floor", bench.floor("bare")?, protocol, path).await?,
+        Side::new("platform-gate", bench.server(15)?, protocol, path).await?,
+    ];
     // The first run fills caches, ours of images and the machine's.
-    floor.run(bench, &body, None).await?;
-    ours.run(bench, &body, None).await?;
+    for side in &mut sides {
+        side.run(bench, &body, None).await?;
+    }
 
     bench.say(&format!(
-        "\n{name}: {} runs of {} reviews of {} bytes each, the two in turn; median (least-most)\n{HEAD}",
+        "\n{name}: {} runs of {} reviews of {} bytes each, in turn; median (least-most)\n{HEAD}",
         bench.rounds,
         bench.reviews,
         body.len()
     ));
-    in_turn(bench, &mut floor, &mut ours, &body, None).await?;
-    bench.say(&floor.row("floor")?);
-    bench.say(&ours.row("platform-gate")?);
+    in_turn(bench, &mut sides, &body, None).await?;
+    let [lean, bare, ours] = &sides;
+    for (key, floor) in [("lean", lean), ("bare", bare)] {
+        let told = compared(bench, &format!("load/{name}, {key}"), floor, ours);
+        bench.say(&told);
+    }
+
+    let rate = ours.per_second().median / 2.0;
+    bench.say(&format!(
+        "  at {rate:.0} reviews a second, half of platform-gate's own:"
+    ));
+    in_turn(bench, &mut sides, &body, Some(rate)).await
+}
+
+fn compared(bench: &mut Bench, key: &str, floor: &Side, ours: &Side) -> String {
     let pairs = || floor.runs.iter().zip(&ours.runs);
     let cost = Spread::of(pairs().map(|(floor, ours)| ours.0 / floor.0));
     let of_rate = Spread::of(pairs().map(|(floor, ours)| ours.1 / floor.1));
     let of_cpu = Spread::of(pairs().map(|(floor, ours)| floor.0 / ours.0));
-    let compared = bench.recorded.compare(&format!("load/{name}"), cost.median);
-    bench.say(&format!(
-        "  of the floor's reviews per second: {of_rate}, per second of CPU: {of_cpu}\n  CPU a review, in floors: {cost} {compared}"
-    ));
-
-    let rate = ours.per_second().median / 2.0;
-    in_turn(bench, &mut floor, &mut ours, &body, Some(rate)).await?;
-    bench.say(&format!(
-        "  at {rate:.0} reviews a second, half of platform-gate's own:"
-    ));
-    bench.say(&floor.row("floor")?);
-    bench.say(&ours.row("platform-gate")?);
-    Ok(())
+    let compared = bench.recorded.compare(key, cost.median);
+    format!(
+        "  of the {}'s reviews per second: {of_rate}, per second of CPU: {of_cpu}; CPU a review, in such floors: {cost} {compared}",
+        floor.name
+    )
 }
 
-/// Each round begins with the other one.
+/// Each round begins with the next one.
 async fn in_turn(
     bench: &Bench,
-    floor: &mut Side,
-    ours: &mut Side,
+    sides: &mut [Side; 3],
     body: &bytes::Bytes,
     rate: Option<f64>,
 ) -> Result<()> {
-    floor.runs.clear();
-    ours.runs.clear();
+    for side in sides.iter_mut() {
+        side.runs.clear();
+    }
     for round in 0..bench.rounds {
-        let (first, second) = if round % 2 == 0 {
-            (&mut *floor, &mut *ours)
-        } else {
-            (&mut *ours, &mut *floor)
-        };
-        first.run(bench, body, rate).await?;
-        second.run(bench, body, rate).await?;
+        for turn in 0..sides.len() {
+            let side = &mut sides[(round + turn) % 3];
+            side.run(bench, body, rate).await?;
+        }
+    }
+    for side in sides.iter() {
+        bench.say(&side.row()?);
     }
     Ok(())
 }

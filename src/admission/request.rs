@@ -3,10 +3,16 @@
 //! Strings are borrowed from the body wherever JSON allows it. Unknown fields are skipped, since API servers grow.
 //! What is under review is the caller's type.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::{API_VERSION, KIND};
 use crate::domain::text::Text;
+
+/// The group of kubelets.
+const NODES: &str = "system:nodes";
 
 /// What the API server asks about: who does what to which object.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -20,16 +26,7 @@ pub struct AdmissionRequest<'a, T> {
     pub uid: Text<'a>,
     /// Kind of the object as it is sent.
     #[serde(default)]
-    pub kind: GroupVersionKind<'a>,
-    /// Resource under which the object is sent.
-    #[serde(default)]
-    pub resource: GroupVersionResource<'a>,
-    /// `ephemeralcontainers` and the like; absent for the object itself.
-    #[serde(default)]
-    pub sub_resource: Option<Text<'a>>,
-    /// Name of the object; absent or empty while the API server has yet to generate it.
-    #[serde(default)]
-    pub name: Option<Text<'a>>,
+    pub kind: GroupKind<'a>,
     /// Namespace of the object; absent for cluster-scoped ones.
     #[serde(default)]
     pub namespace: Option<Text<'a>>,
@@ -37,7 +34,7 @@ pub struct AdmissionRequest<'a, T> {
     pub operation: Operation,
     /// Who does it.
     #[serde(default)]
-    pub user_info: UserInfo<'a>,
+    pub user_info: UserInfo,
     /// The object after the operation; absent on `DELETE`.
     #[serde(default)]
     pub object: Option<T>,
@@ -49,46 +46,53 @@ pub struct AdmissionRequest<'a, T> {
     pub dry_run: Option<bool>,
 }
 
-/// A kind, fully named.
+/// A kind and its group.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct GroupVersionKind<'a> {
+pub struct GroupKind<'a> {
     /// API group; empty for the core group.
     #[serde(borrow)]
     pub group: Text<'a>,
-    /// API version, such as `v1`.
-    #[serde(borrow)]
-    pub version: Text<'a>,
     /// Kind, such as `Pod`.
     #[serde(borrow)]
     pub kind: Text<'a>,
 }
 
-/// A resource, fully named.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+/// Who sent the request to the API server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct GroupVersionResource<'a> {
-    /// API group; empty for the core group.
-    #[serde(borrow)]
-    pub group: Text<'a>,
-    /// API version, such as `v1`.
-    #[serde(borrow)]
-    pub version: Text<'a>,
-    /// Resource, such as `pods`.
-    #[serde(borrow)]
-    pub resource: Text<'a>,
+pub struct UserInfo {
+    /// Whether it is a kubelet: one of its groups is `system:nodes`.
+    #[serde(rename = "groups", deserialize_with = "is_node")]
+    pub is_node: bool,
 }
 
-/// Who sent the request to the API server.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct UserInfo<'a> {
-    /// Name of the user, such as `system:node:worker-1`.
-    #[serde(borrow)]
-    pub username: Text<'a>,
-    /// Groups of the user, such as `system:nodes`; `null` is what the API server sends for none.
-    #[serde(borrow)]
-    pub groups: Option<Vec<Text<'a>>>,
+/// Looks for one group and keeps none: they are of every request, and rarely asked for.
+fn is_node<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    struct Groups;
+
+    impl<'de> Visitor<'de> for Groups {
+        type Value = bool;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of groups")
+        }
+
+        fn visit_seq<S: SeqAccess<'de>>(self, mut groups: S) -> Result<bool, S::Error> {
+            let mut found = false;
+            while let Some(group) = groups.next_element::<Text<'de>>()? {
+                found |= &*group == NODES;
+            }
+            Ok(found)
+        }
+
+        /// What the API server sends for none.
+        fn visit_unit<E>(self) -> Result<bool, E> {
+            Ok(false)
+        }
+    }
+
+    deserializer.deserialize_any(Groups)
 }
 
 /// What is being done to the object.
@@ -247,7 +251,7 @@ mod tests {
     const CREATE: &str = r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{
         "uid":"u-1","kind":{"group":"","version":"v1","kind":"Pod"},
         "resource":{"group":"","version":"v1","resource":"pods"},
-        "requestKind":{"group":"","version":"v1","kind":"Pod"},"name":"a\u0062c","namespace":"shop",
+        "requestKind":{"group":"","version":"v1","kind":"Pod"},"name":"abc","namespace":"sh\u006fp",
         "operation":"CREATE","userInfo":{"username":"system:node:w1","groups":["system:nodes"],"extra":{"k":["v"]}},
         "object":{"metadata":{"name":"p"}},"oldObject":null,"dryRun":true,"options":{"x":[1,{}]}},"new":7}"#;
 
@@ -256,27 +260,23 @@ mod tests {
         let request: AdmissionRequest<'_, &RawValue> = parse_review(CREATE.as_bytes()).unwrap();
         assert_eq!(&*request.uid, "u-1");
         assert_eq!(&*request.kind.kind, "Pod");
-        assert_eq!(&*request.resource.resource, "pods");
-        assert_eq!(request.name.as_deref(), Some("abc"));
         assert_eq!(request.namespace.as_deref(), Some("shop"));
         assert_eq!(request.operation, Operation::Create);
-        assert_eq!(&*request.user_info.username, "system:node:w1");
-        assert_eq!(request.user_info.groups.unwrap().len(), 1);
+        assert!(request.user_info.is_node);
         assert_eq!(
             request.object.unwrap().get(),
             r#"{"metadata":{"name":"p"}}"#
         );
         assert!(request.old_object.is_none());
         assert_eq!(request.dry_run, Some(true));
-        assert!(request.sub_resource.is_none());
     }
 
     #[test]
     fn strings_are_borrowed_even_inside_options() {
         let request: AdmissionRequest<'_, &RawValue> = parse_review(CREATE.as_bytes()).unwrap();
         assert!(request.uid.is_borrowed());
-        assert!(request.namespace.unwrap().is_borrowed());
-        assert!(!request.name.unwrap().is_borrowed());
+        assert!(request.kind.kind.is_borrowed());
+        assert!(!request.namespace.unwrap().is_borrowed());
     }
 
     #[test]
@@ -287,7 +287,7 @@ mod tests {
         let request: AdmissionRequest<'_, &RawValue> = parse_review(body.as_bytes()).unwrap();
         assert_eq!(request.operation, Operation::Delete);
         assert!(request.object.is_none());
-        assert!(request.user_info.groups.is_none());
+        assert!(!request.user_info.is_node);
     }
 
     #[test]

@@ -176,9 +176,8 @@ fn nearest(
 
 fn no_tags(reference: &Reference, failure: LookupFailure) -> String {
     format!(
-        "the tags of {}/{} are not known: the repository {}",
-        reference.registry(),
-        reference.repository(),
+        "the tags of {} are not known: the repository {}",
+        reference.name(),
         failure.explain()
     )
 }

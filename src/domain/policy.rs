@@ -209,11 +209,11 @@ impl Policy {
             return None;
         }
         let reference = Reference::parse(image).ok()?;
-        let name = format!("{}/{}", reference.registry(), reference.repository());
+        let name = reference.name();
         let covering = self
             .registries
             .iter()
-            .filter(|(prefix, _)| prefix_length(prefix, &name).is_some());
+            .filter(|(prefix, _)| prefix_length(prefix, name).is_some());
         covering
             .max_by_key(|(prefix, _)| prefix.len())
             .map(|(_, policy)| policy)

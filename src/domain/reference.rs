@@ -3,7 +3,6 @@
 //!
 //! Leaves out which host serves `docker.io` and which mirrors stand before it: that is `registry`.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,7 +12,11 @@ use super::image::Digest;
 const DEFAULT_REGISTRY: &str = "docker.io";
 const LEGACY_DEFAULT_REGISTRY: &str = "index.docker.io";
 /// Namespace of the official images, which are written with one word.
-const OFFICIAL_NAMESPACE: &str = "library";
+const OFFICIAL_NAMESPACE: &str = "library/";
+/// What stands for a version that is not written.
+const DEFAULT_TAG: &str = ":latest";
+/// All that may be added to a reference as written.
+const DEFAULTS: &str = "docker.io/library/:latest";
 /// Most characters of a repository name (`RepositoryNameTotalLengthMax`).
 const MAX_REPOSITORY: usize = 255;
 
@@ -22,15 +25,11 @@ const MAX_REPOSITORY: usize = 255;
 /// Where both a tag and a digest are written the digest counts and the tag is dropped, as runtimes do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reference {
-    registry: Box<str>,
-    repository: Box<str>,
-    version: Version,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Version {
-    Tag(Box<str>),
-    Digest(Digest),
+    /// `registry/repository:tag`, or `registry/repository` before a digest. One text, since every review reads some.
+    text: String,
+    registry_end: usize,
+    repository_end: usize,
+    digest: Option<Digest>,
 }
 
 /// Why a text is no image reference, and what to write instead. Texts are cut to 100 characters.
@@ -83,8 +82,12 @@ impl Reference {
         if let Some(scheme) = scheme(text) {
             return Err(ReferenceError::Scheme(excerpt(&format!("{scheme}://"))));
         }
-        let (registry, remainder) = split_registry(text);
-        let (name, tag, digest) = split_version(&remainder);
+        let (registry, namespace, remainder) = split_registry(text);
+        let mut text = String::with_capacity(text.len() + DEFAULTS.len());
+        for part in [registry, "/", namespace, remainder] {
+            text.push_str(part);
+        }
+        let (name, tag, digest) = split_version(&text[registry.len() + 1..]);
         // A first part that is no host counts as part of the repository (see `check_registry`).
         let outside = match check_registry(registry)? {
             First::Host => 0,
@@ -94,51 +97,50 @@ impl Reference {
         if outside + name.len() > MAX_REPOSITORY {
             return Err(ReferenceError::TooLong(outside + name.len()));
         }
-        let version = match (tag, digest) {
-            (tag, Some(digest)) => {
-                tag.map(check_tag).transpose()?;
-                let read =
-                    Digest::parse(digest).ok_or_else(|| ReferenceError::Digest(excerpt(digest)))?;
-                Version::Digest(read)
-            }
-            (Some(tag), None) => Version::Tag(check_tag(tag)?.into()),
-            (None, None) => Version::Tag("latest".into()),
-        };
+        tag.map(check_tag).transpose()?;
+        let digest = digest.map(read_digest).transpose()?;
+        let repository_end = registry.len() + 1 + name.len();
+        if digest.is_some() {
+            text.truncate(repository_end);
+        } else if tag.is_none() {
+            text.push_str(DEFAULT_TAG);
+        }
         Ok(Self {
-            registry: registry.into(),
-            repository: name.into(),
-            version,
+            registry_end: registry.len(),
+            text,
+            repository_end,
+            digest,
         })
     }
 
     /// The registry as written, `host[:port]`; `docker.io` where none is.
     #[must_use]
     pub fn registry(&self) -> &str {
-        &self.registry
+        &self.text[..self.registry_end]
     }
 
     /// The repository within the registry: `library/hello-world`.
     #[must_use]
     pub fn repository(&self) -> &str {
-        &self.repository
+        &self.text[self.registry_end + 1..self.repository_end]
+    }
+
+    /// Registry and repository: `docker.io/library/hello-world`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.text[..self.repository_end]
     }
 
     /// The tag, `latest` where neither tag nor digest is written; `None` where a digest is.
     #[must_use]
     pub fn tag(&self) -> Option<&str> {
-        match &self.version {
-            Version::Tag(tag) => Some(tag),
-            Version::Digest(_) => None,
-        }
+        self.text.get(self.repository_end + 1..)
     }
 
     /// The digest, where one is written.
     #[must_use]
     pub fn digest(&self) -> Option<&Digest> {
-        match &self.version {
-            Version::Tag(_) => None,
-            Version::Digest(digest) => Some(digest),
-        }
+        self.digest.as_ref()
     }
 
     /// The same repository at another tag.
@@ -147,8 +149,9 @@ impl Reference {
     /// Says what a tag may look like.
     pub fn with_tag(&self, tag: &str) -> Result<Self, ReferenceError> {
         Ok(Self {
-            version: Version::Tag(check_tag(tag)?.into()),
-            ..self.clone()
+            text: format!("{}:{}", self.name(), check_tag(tag)?),
+            digest: None,
+            ..*self
         })
     }
 
@@ -156,8 +159,9 @@ impl Reference {
     #[must_use]
     pub fn with_digest(&self, digest: Digest) -> Self {
         Self {
-            version: Version::Digest(digest),
-            ..self.clone()
+            text: self.name().into(),
+            digest: Some(digest),
+            ..*self
         }
     }
 }
@@ -165,10 +169,10 @@ impl Reference {
 /// The canonical form: `docker.io/library/hello-world:nanoserver`.
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.registry, self.repository)?;
-        match &self.version {
-            Version::Tag(tag) => write!(f, ":{tag}"),
-            Version::Digest(digest) => write!(f, "@{digest}"),
+        f.write_str(&self.text)?;
+        match &self.digest {
+            None => Ok(()),
+            Some(digest) => write!(f, "@{digest}"),
         }
     }
 }
@@ -183,23 +187,23 @@ impl FromStr for Reference {
 
 /// What stands before the first `://`.
 fn scheme(text: &str) -> Option<&str> {
-    let mut colons = text.match_indices(':');
-    let at = colons.find_map(|(at, _)| text[at + 1..].starts_with("//").then_some(at))?;
+    let at = text.as_bytes().windows(3).position(|w| w == b"://")?;
     Some(&text[..at])
 }
 
-/// `splitDockerDomain`: the first part is a host when it looks like one, otherwise the image is Docker Hub's.
-fn split_registry(text: &str) -> (&str, Cow<'_, str>) {
-    let (registry, remainder) = match text.split_once('/') {
+/// `splitDockerDomain`: the first part is a host when it looks like one, otherwise the image is Docker Hub's. In the
+/// middle stands the namespace that is not written.
+fn split_registry(text: &str) -> (&str, &'static str, &str) {
+    let first = text.bytes().position(|b| b == b'/');
+    let (registry, remainder) = match first.map(|at| (&text[..at], &text[at + 1..])) {
         None => (DEFAULT_REGISTRY, text),
         Some((LEGACY_DEFAULT_REGISTRY, rest)) => (DEFAULT_REGISTRY, rest),
         Some((first, rest)) if looks_like_host(first) => (first, rest),
         Some(_) => (DEFAULT_REGISTRY, text),
     };
-    if registry == DEFAULT_REGISTRY && !remainder.contains('/') {
-        return (registry, format!("{OFFICIAL_NAMESPACE}/{remainder}").into());
-    }
-    (registry, remainder.into())
+    let is_official = registry == DEFAULT_REGISTRY && !remainder.bytes().any(|b| b == b'/');
+    let namespace = if is_official { OFFICIAL_NAMESPACE } else { "" };
+    (registry, namespace, remainder)
 }
 
 fn looks_like_host(first: &str) -> bool {
@@ -216,13 +220,16 @@ fn has_upper(text: &str) -> bool {
 
 /// Parts `name[:tag][@digest]`. A tag has no colon and no `@`, a digest no `@`, so the first of each decides.
 fn split_version(remainder: &str) -> (&str, Option<&str>, Option<&str>) {
-    let (tagged, digest) = match remainder.split_once('@') {
-        Some((tagged, digest)) => (tagged, Some(digest)),
-        None => (remainder, None),
-    };
-    match tagged.split_once(':') {
-        Some((name, tag)) => (name, Some(tag), digest),
-        None => (tagged, None, digest),
+    let (tagged, digest) = cut(remainder, b'@');
+    let (name, tag) = cut(tagged, b':');
+    (name, tag, digest)
+}
+
+/// What is before and after the first such byte. The texts are short: `split_once` takes longer to set out.
+fn cut(text: &str, at: u8) -> (&str, Option<&str>) {
+    match text.bytes().position(|b| b == at) {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
     }
 }
 
@@ -238,7 +245,7 @@ fn check_registry(registry: &str) -> Result<First, ReferenceError> {
     if registry == DEFAULT_REGISTRY || is_host(registry) {
         return Ok(First::Host);
     }
-    if is_path_component(registry) {
+    if is_path_component(registry.as_bytes()) {
         return Ok(First::Path);
     }
     if registry.is_empty() {
@@ -248,12 +255,9 @@ fn check_registry(registry: &str) -> Result<First, ReferenceError> {
 }
 
 fn is_host(text: &str) -> bool {
-    let (host, port) = match text.rfind(']') {
+    let (host, port) = match text.bytes().rposition(|b| b == b']') {
         Some(end) => (&text[..=end], text[end + 1..].strip_prefix(':')),
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
+        None => cut(text, b':'),
     };
     let port_fits = match port {
         Some(port) => !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()),
@@ -262,17 +266,15 @@ fn is_host(text: &str) -> bool {
     let inside = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     let host_fits = match inside {
         Some(v6) => !v6.is_empty() && v6.bytes().all(|b| b.is_ascii_hexdigit() || b == b':'),
-        None => host.split('.').all(is_host_label),
+        None => host.as_bytes().split(|b| *b == b'.').all(is_host_label),
     };
     port_fits && host_fits
 }
 
-fn is_host_label(label: &str) -> bool {
-    let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-    !label.is_empty()
-        && label.bytes().all(inner)
-        && !label.starts_with('-')
-        && !label.ends_with('-')
+fn is_host_label(label: &[u8]) -> bool {
+    let inner = |b: &u8| b.is_ascii_alphanumeric() || *b == b'-';
+    let is_outer = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+    is_outer(label.first()) && is_outer(label.last()) && label.iter().all(inner)
 }
 
 fn check_repository(name: &str) -> Result<(), ReferenceError> {
@@ -282,22 +284,29 @@ fn check_repository(name: &str) -> Result<(), ReferenceError> {
     if name.is_empty() || name == "library/" {
         return Err(ReferenceError::NoName);
     }
-    if !name.split('/').all(is_path_component) {
+    let mut components = name.as_bytes().split(|b| *b == b'/');
+    if !components.all(is_path_component) {
         return Err(ReferenceError::Repository(excerpt(name)));
     }
     Ok(())
 }
 
 /// Runs of `[a-z0-9]`, between them one `.`, one or two `_`, or any number of `-`.
-fn is_path_component(component: &str) -> bool {
+fn is_path_component(component: &[u8]) -> bool {
     let is_word = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let bytes = component.as_bytes();
     let starts_and_ends_with_a_word =
-        bytes.first().is_some_and(is_word) && bytes.last().is_some_and(is_word);
+        component.first().is_some_and(is_word) && component.last().is_some_and(is_word);
     let fits = |run: &[u8]| {
         is_word(&run[0]) || matches!(run, b"." | b"_" | b"__") || run.iter().all(|b| *b == b'-')
     };
-    starts_and_ends_with_a_word && bytes.chunk_by(|a, b| is_word(a) == is_word(b)).all(fits)
+    starts_and_ends_with_a_word
+        && component
+            .chunk_by(|a, b| is_word(a) == is_word(b))
+            .all(fits)
+}
+
+fn read_digest(text: &str) -> Result<Digest, ReferenceError> {
+    Digest::parse(text).ok_or_else(|| ReferenceError::Digest(excerpt(text)))
 }
 
 fn check_tag(tag: &str) -> Result<&str, ReferenceError> {

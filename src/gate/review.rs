@@ -100,12 +100,7 @@ impl Gate {
         let pod = request.object.as_ref()?;
         let is_pod = &*request.kind.kind == "Pod" && request.kind.group.is_empty();
         let own = self.is_own_namespace(request.namespace.as_deref());
-        let of_node = request
-            .user_info
-            .groups
-            .iter()
-            .flatten()
-            .any(|group| &**group == "system:nodes");
+        let of_node = request.user_info.is_node;
         let judged = match request.operation {
             Operation::Create => !(pod.metadata.is_mirror && of_node),
             Operation::Update => request

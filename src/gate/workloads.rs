@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::answer::{Reviewed, Subject};
 use super::{Gate, Terms};
-use crate::admission::{AdmissionRequest, GroupVersionKind, Operation, ReviewError, parse_review};
+use crate::admission::{AdmissionRequest, GroupKind, Operation, ReviewError, parse_review};
 use crate::domain::decision::Softened;
 use crate::domain::policy::Action;
 use crate::domain::rules::Rules;
@@ -19,7 +19,7 @@ use crate::registry::Caller;
 type WorkloadRequest<'a> = AdmissionRequest<'a, &'a RawValue>;
 
 /// The kind of a workload with a template; `None` for pods and everything else.
-pub(super) fn templated(kind: &GroupVersionKind<'_>) -> Option<WorkloadKind> {
+pub(super) fn templated(kind: &GroupKind<'_>) -> Option<WorkloadKind> {
     WorkloadKind::of_group(&kind.group, &kind.kind).filter(|kind| *kind != WorkloadKind::Pod)
 }
 

@@ -172,10 +172,10 @@ impl Keychain {
 
     /// The credentials that the kubelet's keyring gives for an image, in its order: some may be there twice, or empty.
     pub fn candidates(&self, reference: &Reference) -> impl Iterator<Item = Candidate<'_>> {
-        let name = format!("{}/{}", reference.registry(), reference.repository());
+        let name = reference.name();
         let rings = self.rings.iter();
         rings
-            .flat_map(move |ring| matching_in(ring, &name))
+            .flat_map(move |ring| matching_in(ring, name))
             .map(|credential| Candidate(credential))
     }
 

@@ -222,7 +222,7 @@ impl Inner {
 }
 
 fn image_name(reference: &Reference) -> String {
-    format!("{}/{}", reference.registry(), reference.repository())
+    reference.name().to_owned()
 }
 
 #[cfg(test)]

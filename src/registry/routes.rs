@@ -53,7 +53,7 @@ impl Routes {
         };
         let mirrors = serving(settings, reference)?
             .into_iter()
-            .map(|mirror| Endpoint::mirror(mirror, reference, &rest))
+            .map(|mirror| Endpoint::mirror(mirror, reference, rest))
             .collect();
         let upstream = match settings.mirrors_only {
             true => None,
@@ -63,14 +63,11 @@ impl Routes {
     }
 
     /// The settings of the longest prefix of the image's name, and the rest of the name.
-    fn settings_of(&self, reference: &Reference) -> Option<(String, &HostSettings)> {
-        if self.by_prefix.is_empty() {
-            return None;
-        }
-        let name = format!("{}/{}", reference.registry(), reference.repository());
+    fn settings_of<'r>(&self, reference: &'r Reference) -> Option<(&'r str, &HostSettings)> {
+        let name = reference.name();
         self.by_prefix.iter().find_map(|(prefix, settings)| {
-            let length = prefix_length(prefix, &name)?;
-            Some((name[length..].to_owned(), settings))
+            let length = prefix_length(prefix, name)?;
+            Some((&name[length..], settings))
         })
     }
 }

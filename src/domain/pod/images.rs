@@ -73,24 +73,26 @@ impl PodSpec<'_> {
     /// server accepts them in templates only, where something fills them in later.
     #[must_use]
     pub fn images(&self) -> Vec<PodImage<'_>> {
-        let mut images = self.container_images(ImageField::InitContainer, &self.init_containers);
-        images.extend(self.container_images(ImageField::Container, &self.containers));
-        images.extend(
-            self.container_images(ImageField::EphemeralContainer, &self.ephemeral_containers),
-        );
-        images.extend(
-            self.volumes
-                .iter()
-                .enumerate()
-                .map(|(position, volume)| PodImage {
-                    name: &volume.name,
-                    kind: ImageField::Volume,
-                    position,
-                    image: &volume.image.reference,
-                    never_pulled: &*volume.image.pull_policy == "Never",
-                    host_process: false,
-                }),
-        );
+        let containers = [
+            (ImageField::InitContainer, &self.init_containers),
+            (ImageField::Container, &self.containers),
+            (ImageField::EphemeralContainer, &self.ephemeral_containers),
+        ];
+        let number = containers.iter().map(|(_, of_kind)| of_kind.len()).sum();
+        let mut images = Vec::with_capacity(number);
+        for (kind, of_kind) in containers {
+            images.extend(self.container_images(kind, of_kind));
+        }
+        let volumes = self.volumes.iter().enumerate();
+        let volumes = volumes.filter(|(_, volume)| !volume.image.reference.is_empty());
+        images.extend(volumes.map(|(position, volume)| PodImage {
+            name: &volume.name,
+            kind: ImageField::Volume,
+            position,
+            image: &volume.image.reference,
+            never_pulled: &*volume.image.pull_policy == "Never",
+            host_process: false,
+        }));
         images.retain(|image| !image.image.is_empty());
         images
     }
@@ -99,9 +101,9 @@ impl PodSpec<'_> {
         &'s self,
         kind: ImageField,
         containers: &'s [Container<'_>],
-    ) -> Vec<PodImage<'s>> {
+    ) -> impl Iterator<Item = PodImage<'s>> {
         let pod_says = self.security_context.windows_options.host_process;
-        let image = |(position, container): (usize, &'s Container<'_>)| PodImage {
+        let image = move |(position, container): (usize, &'s Container<'_>)| PodImage {
             name: &container.name,
             kind,
             position,
@@ -114,7 +116,7 @@ impl PodSpec<'_> {
                 .or(pod_says)
                 == Some(true),
         };
-        containers.iter().enumerate().map(image).collect()
+        containers.iter().enumerate().map(image)
     }
 }
 

@@ -96,7 +96,7 @@ where
 /// Allows what is named `fine`, denies the rest.
 pub(crate) async fn by_name(body: Bytes, _: Deadline) -> Result<Vec<u8>, ReviewError> {
     let request = parse_review::<serde::de::IgnoredAny>(&body)?;
-    let allowed = request.name.as_deref() == Some("fine");
+    let allowed = &*request.uid == "uid-of-fine";
     let answer = Answer {
         allowed,
         message: "no matching manifest for windows/amd64".into(),
