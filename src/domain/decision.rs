@@ -226,27 +226,30 @@ impl<'a> Assessment<'a> {
             self.candidates()
                 .filter(move |verdict| verdict.joint == joint)
         };
+        let any = |joint: Joint| with(joint).next().is_some();
+        let platforms = |joint: Joint| -> Vec<&NodePlatform> {
+            with(joint)
+                .map(|verdict| &*verdict.group.platform)
+                .collect()
+        };
         let doubt = with(Joint::Unknown)
             .flat_map(|verdict| &verdict.images)
             .find_map(|verdict| match verdict {
                 Verdict::Unknown(doubt) => Some(*doubt),
                 _ => None,
             });
-        let right: Vec<&NodePlatform> = with(Joint::Runs)
-            .map(|verdict| &*verdict.group.platform)
-            .collect();
-        let wrong: Vec<&NodePlatform> = with(Joint::CannotRun)
-            .map(|verdict| &*verdict.group.platform)
-            .collect();
-        match (right.is_empty(), wrong.is_empty(), doubt) {
-            (true, true, None) if self.groups.is_empty() => Outcome::NoNodes,
-            (true, true, None) => Outcome::NoCandidate,
-            (true, false, None) => Outcome::Nowhere,
-            (false, true, None) if self.refused_by_os() > 0 => {
+        match (any(Joint::Runs), any(Joint::CannotRun), doubt) {
+            (false, false, None) if self.groups.is_empty() => Outcome::NoNodes,
+            (false, false, None) => Outcome::NoCandidate,
+            (false, true, None) => Outcome::Nowhere,
+            (true, false, None) if self.refused_by_os() > 0 => {
                 Outcome::MayLandWrong(vec![Axis::Os])
             }
-            (false, true, None) => Outcome::Runs,
-            (false, false, _) => Outcome::MayLandWrong(axes(&right, &wrong)),
+            (true, false, None) => Outcome::Runs,
+            (true, true, _) => {
+                let (right, wrong) = (platforms(Joint::Runs), platforms(Joint::CannotRun));
+                Outcome::MayLandWrong(axes(&right, &wrong))
+            }
             (_, _, Some(doubt)) => Outcome::Unknown(doubt),
         }
     }
