@@ -81,6 +81,8 @@ struct Terms<'t> {
     deadline: Instant,
     /// Set once a registry is waited for.
     asked: &'t AtomicBool,
+    /// Whether a pod that runs is told of with all groups of nodes, not with those alone that decided.
+    tells_all: bool,
 }
 
 impl Terms<'_> {
@@ -192,6 +194,16 @@ impl Gate {
         caller: Caller<'_>,
         deadline: Instant,
     ) -> Judgement<'a> {
+        self.judge_pod(pod, caller, deadline, true).await
+    }
+
+    async fn judge_pod<'a>(
+        &self,
+        pod: &'a Pod<'a>,
+        caller: Caller<'_>,
+        deadline: Instant,
+        tells_all: bool,
+    ) -> Judgement<'a> {
         let rules = self.rules.load_full();
         let terms = Terms {
             rules: &rules,
@@ -199,6 +211,7 @@ impl Gate {
             caller,
             deadline,
             asked: &AtomicBool::default(),
+            tells_all,
         };
         let (assessment, exemptions) = self.assess(&pod.spec, &pod.spec, terms).await;
         let spared = self.spared(&rules, pod, &assessment);
@@ -232,6 +245,7 @@ impl Gate {
             caller,
             deadline,
             asked: &AtomicBool::default(),
+            tells_all: true,
         };
         self.judge_template_on(spec, kind, None, terms).await
     }
@@ -275,8 +289,15 @@ impl Gate {
         let (images, exemptions) = exemptions::part(&terms.rules.exempt, images);
         let images = self.resolve(images, terms).await;
         let handler = self.handler(terms.rules, spec);
+        let (groups, others) = match terms.tells_all {
+            true => (groups, Vec::new()),
+            false => groups.into_iter().partition(NodeGroup::counts),
+        };
         let mut assessment =
             Assessment::new(images, groups, handler).with_implied(implied, handler);
+        if assessment.outcome() != Outcome::Runs {
+            assessment.add_groups(others, handler);
+        }
         self.explain(placed, &mut assessment);
         (assessment, exemptions)
     }

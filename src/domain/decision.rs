@@ -180,6 +180,15 @@ impl<'a> Assessment<'a> {
         }
     }
 
+    /// Judges groups of nodes too that were left out, which must be none that count.
+    pub fn add_groups(&mut self, others: Vec<NodeGroup>, handler: Handler) {
+        let judge = |group: NodeGroup| judge_group(group, handler, &self.images);
+        let others: Vec<GroupVerdict> = others.into_iter().map(judge).collect();
+        self.groups.extend(others);
+        self.groups
+            .sort_by(|a, b| a.group.order().cmp(&b.group.order()));
+    }
+
     /// Judges the platforms too that the pod asks for and no node has.
     #[must_use]
     pub fn with_implied(mut self, implied: Vec<NodeGroup>, handler: Handler) -> Self {

@@ -114,6 +114,20 @@ pub struct NodeGroup {
     pub open: Option<Fits>,
 }
 
+impl NodeGroup {
+    /// Where it stands among others, so that answers are stable.
+    pub(super) fn order(&self) -> (&NodePlatform, bool, bool) {
+        (&self.platform, self.are_pools, self.open.is_some())
+    }
+
+    /// Whether a verdict on it may decide: the pod may land there, or is refused there.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        let open = self.open.unwrap_or_default();
+        self.candidates + self.refused_by_os + open.surely + open.perhaps > 0
+    }
+}
+
 impl Inventory {
     /// An inventory of no nodes, declared pools apart.
     #[must_use]
@@ -300,11 +314,7 @@ impl Inventory {
         let open = self.open_groups(pod);
         if !open.is_empty() {
             groups.extend(open);
-            let order = |group: &NodeGroup| {
-                let platform = Arc::clone(&group.platform);
-                (platform, group.are_pools, group.open.is_some())
-            };
-            groups.sort_by_cached_key(order);
+            groups.sort_by(|a, b| a.order().cmp(&b.order()));
         }
         groups
     }

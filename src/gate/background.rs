@@ -62,6 +62,7 @@ impl Gate {
             },
             deadline,
             asked: &AtomicBool::default(),
+            tells_all: true,
         };
         let admitted = self.admitted(spec);
         let (assessment, exemptions) = self.assess(spec, &admitted, terms).await;

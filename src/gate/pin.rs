@@ -78,6 +78,7 @@ impl Gate {
             caller,
             deadline,
             asked: &AtomicBool::default(),
+            tells_all: false,
         };
         let (assessment, _) = self.assess(&pod.spec, &pod.spec, terms).await;
         // Most pods are right: nothing more is read of them.

@@ -128,7 +128,8 @@ impl Gate {
             namespace: Some(namespace),
             in_background: false,
         };
-        let judgement = self.judge(pod, caller, deadline).await;
+        // Of a pod that runs nothing is told.
+        let judgement = self.judge_pod(pod, caller, deadline, false).await;
         let metadata = &pod.metadata;
         let name = if metadata.name.is_empty() {
             &metadata.generate_name

@@ -88,6 +88,7 @@ impl Gate {
             },
             deadline,
             asked: &AtomicBool::default(),
+            tells_all: true,
         };
         let denied = rules.policy.workloads == Action::Deny;
         let spared = (!denied).then_some(Softened::Template);

@@ -187,3 +187,73 @@ fn no_policy_denies_without_knowing_nodes() {
     nowhere_to_go.groups[0].group.candidates = 0;
     assert_eq!(decide(&policy, &nowhere_to_go, None).action, Action::Deny);
 }
+
+mod left_out {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::autoscaler::Fits;
+    use crate::domain::image::{Digest, ImageContent};
+    use crate::domain::platform::Platform;
+
+    const PLATFORMS: [&str; 4] = [
+        "linux/amd64",
+        "linux/arm64",
+        "windows/amd64:10.0.14393",
+        "windows/amd64:10.0.17763",
+    ];
+
+    fn group(at: usize, (candidates, refused, open): (u64, u64, Option<(u64, u64)>)) -> NodeGroup {
+        let platform = PLATFORMS[at].parse().unwrap();
+        NodeGroup {
+            platform: Arc::new(NodePlatform::from_platform(&platform, None)),
+            candidates: if open.is_some() { 0 } else { candidates },
+            nodes: 3,
+            refused_by_os: refused,
+            open: open.map(|(surely, perhaps)| Fits { surely, perhaps }),
+            are_pools: open.is_some(),
+        }
+    }
+
+    fn image(platform: &str) -> ResolvedImage<'static> {
+        let platform = platform.parse::<Platform>();
+        ResolvedImage {
+            image: PodImage {
+                name: "app",
+                kind: ImageField::Container,
+                position: 0,
+                image: "app",
+                never_pulled: false,
+                host_process: false,
+            },
+            answer: Ok(Arc::new(Image {
+                digest: Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap(),
+                media_type: "".into(),
+                content: ImageContent::Manifest(Box::new(platform.unwrap().into())),
+            })),
+        }
+    }
+
+    proptest! {
+        /// What the gate leaves out of reviews may not change what they come to.
+        #[test]
+        fn groups_that_do_not_count_change_nothing(
+            of in proptest::sample::select(&PLATFORMS[..]),
+            counts in proptest::collection::vec(
+                (0u64..2, 0u64..2, proptest::option::of((0u64..2, 0u64..2))), 0..4,
+            ),
+        ) {
+            let mut groups: Vec<NodeGroup> =
+                counts.into_iter().enumerate().map(|(at, counts)| group(at, counts)).collect();
+            groups.sort_by(|a, b| a.order().cmp(&b.order()));
+            let handler = Handler::default();
+            let whole = Assessment::new(vec![image(of)], groups.clone(), handler);
+            let (counting, others) = groups.into_iter().partition(NodeGroup::counts);
+            let mut part = Assessment::new(vec![image(of)], counting, handler);
+            let runs = |assessment: &Assessment<'_>| assessment.outcome() == Outcome::Runs;
+            prop_assert_eq!(runs(&part), runs(&whole));
+            part.add_groups(others, handler);
+            prop_assert_eq!(format!("{part:?}"), format!("{whole:?}"));
+        }
+    }
+}
