@@ -17,6 +17,7 @@ mod replicas;
 mod requests;
 mod scale;
 mod verdicts;
+mod waits;
 mod watch;
 mod workloads;
 
