@@ -4,6 +4,7 @@
 //! Leaves out where nodes come from (`cluster`, files) and what follows from them (`decision`).
 
 mod explain;
+mod group;
 mod grown;
 mod labels;
 mod nodes;
@@ -16,12 +17,13 @@ mod tests;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::autoscaler::{Autoscalers, Fits, OpenPool};
+use super::autoscaler::{Autoscalers, OpenPool};
 use super::implied::implied_platforms;
 use super::node::{Node, NodeOverride, NodePlatform, Taint};
 use super::placement::{self, Exclusion};
 use super::pod::{NodeSelectorRequirement, NodeSelectorTerm, PodSpec};
 
+pub use group::NodeGroup;
 use labels::LabelIndex;
 use nodes::Selected;
 use platforms::{PlatformNodes, Platforms};
@@ -93,38 +95,6 @@ impl Default for NodeRules {
             pools: Vec::new(),
             autoscalers: Autoscalers::default(),
         }
-    }
-}
-
-/// Nodes of one platform: the unit that is judged, since its nodes give every image the same verdict.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeGroup {
-    /// What the nodes are.
-    pub platform: Arc<NodePlatform>,
-    /// Whether these are declared pools instead of nodes.
-    pub are_pools: bool,
-    /// How many of them the pod may land on.
-    pub candidates: u64,
-    /// How many there are in all.
-    pub nodes: u64,
-    /// How many would be candidates if `spec.os` counted for the scheduler: it may bind the pod to them, and their
-    /// kubelets refuse it.
-    pub refused_by_os: u64,
-    /// Of pools that an autoscaler may grow, how many the pod may land on; they count as candidates by their verdict.
-    pub open: Option<Fits>,
-}
-
-impl NodeGroup {
-    /// Where it stands among others, so that answers are stable.
-    pub(super) fn order(&self) -> (&NodePlatform, bool, bool) {
-        (&self.platform, self.are_pools, self.open.is_some())
-    }
-
-    /// Whether a verdict on it may decide: the pod may land there, or is refused there.
-    #[must_use]
-    pub fn counts(&self) -> bool {
-        let open = self.open.unwrap_or_default();
-        self.candidates + self.refused_by_os + open.surely + open.perhaps > 0
     }
 }
 
