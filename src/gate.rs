@@ -270,11 +270,7 @@ impl Gate {
     ) -> (Assessment<'a>, Vec<Exemption>) {
         self.settle();
         let groups = self.inventory().groups(placed);
-        let may_land = |group: &NodeGroup| {
-            let open = group.open.unwrap_or_default();
-            group.candidates + open.surely + open.perhaps > 0
-        };
-        let any = groups.iter().any(may_land);
+        let any = groups.iter().any(NodeGroup::may_land);
         let implied = if any || groups.is_empty() {
             Vec::new()
         } else {

@@ -126,7 +126,7 @@ impl CredentialProviders {
     /// What the providers give for an image: one ring, to follow a pod's own secrets. A provider that fails, or is not
     /// done by the deadline, gives nothing; the next caller has what it said.
     pub async fn keychain(&self, reference: &Reference, deadline: Instant) -> Keychain {
-        let image = image_name(reference);
+        let image = reference.name().to_owned();
         let asked = self
             .asked_for(&image)
             .map(|at| timeout_at(deadline, self.of(at, reference.registry(), &image)));
@@ -138,7 +138,7 @@ impl CredentialProviders {
 
     /// Whether any of them is asked for an image, whatever it then gives.
     pub(super) fn are_asked_for(&self, reference: &Reference) -> bool {
-        self.asked_for(&image_name(reference)).next().is_some()
+        self.asked_for(reference.name()).next().is_some()
     }
 
     fn asked_for(&self, image: &str) -> impl Iterator<Item = usize> {
@@ -219,10 +219,6 @@ impl Inner {
             self.told.insert((at, failure), ());
         }
     }
-}
-
-fn image_name(reference: &Reference) -> String {
-    reference.name().to_owned()
 }
 
 #[cfg(test)]

@@ -29,10 +29,16 @@ impl NodeGroup {
         (&self.platform, self.are_pools, self.open.is_some())
     }
 
+    /// Whether the pod may land on a node of it, or on one that an autoscaler may add.
+    #[must_use]
+    pub fn may_land(&self) -> bool {
+        let open = self.open.unwrap_or_default();
+        self.candidates + open.surely + open.perhaps > 0
+    }
+
     /// Whether a verdict on it may decide: the pod may land there, or is refused there.
     #[must_use]
     pub fn counts(&self) -> bool {
-        let open = self.open.unwrap_or_default();
-        self.candidates + self.refused_by_os + open.surely + open.perhaps > 0
+        self.may_land() || self.refused_by_os > 0
     }
 }

@@ -41,12 +41,9 @@ fn amd64_level(variant: &str) -> Option<u8> {
 
 /// arm64 takes its own minor version and lower ones, then 32-bit Arm from v8 down. A node that states none is v8.
 fn rank_on_arm64(variant: Option<&str>, entry: (&str, Option<&str>)) -> Option<u8> {
-    if !matches!(entry.0, "arm64" | "arm") {
-        return None;
-    }
-    let (major, minor) = arm64_version(variant)?;
     match entry.0 {
         "arm64" => {
+            let (major, minor) = arm64_version(variant)?;
             let (entry_major, entry_minor) = arm64_version(entry.1)?;
             if entry_major == major {
                 return minor.checked_sub(entry_minor);
@@ -61,7 +58,10 @@ fn rank_on_arm64(variant: Option<&str>, entry: (&str, Option<&str>)) -> Option<u
                 })
                 .flatten()
         }
-        "arm" => rank_of_arm(Some("v8"), entry).map(|steps| steps + 100),
+        "arm" => {
+            arm64_version(variant)?;
+            rank_of_arm(Some("v8"), entry).map(|steps| steps + 100)
+        }
         _ => None,
     }
 }

@@ -55,8 +55,8 @@ async fn a_panicking_flight_fails_alone_and_leaves_the_list() {
     assert!(lock(&cache.flights).is_empty());
 }
 
-#[tokio::test]
-async fn credentials_tell_answers_apart() {
+#[test]
+fn credentials_tell_answers_apart() {
     let cache = cache_of(1 << 20, 1 << 20);
     let mut private = key("a");
     private.identity = Some([7; 32]);
@@ -74,8 +74,8 @@ async fn credentials_tell_answers_apart() {
     );
 }
 
-#[tokio::test]
-async fn what_is_kept_is_bounded_in_bytes() {
+#[test]
+fn what_is_kept_is_bounded_in_bytes() {
     let cache = cache_of(64 << 10, 64 << 10);
     for i in 0..10_000 {
         let failure = Err(LookupFailure::NotFound);
@@ -89,8 +89,8 @@ async fn what_is_kept_is_bounded_in_bytes() {
     assert!(cache.kept.weighted_size() <= 64 << 10);
 }
 
-#[tokio::test]
-async fn a_namespace_that_fills_its_share_loses_its_own_answers_alone() {
+#[test]
+fn a_namespace_that_fills_its_share_loses_its_own_answers_alone() {
     let cache = cache_of(1 << 20, 16 << 10);
     let namespaces: [Arc<str>; 2] = ["quiet".into(), "greedy".into()];
     let kept = || Kept::fresh_for(Err(LookupFailure::NotFound), Duration::from_secs(60));
