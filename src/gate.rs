@@ -9,6 +9,7 @@ mod exemptions;
 mod known;
 mod pin;
 mod repeats;
+mod resolve;
 mod review;
 mod spared;
 mod warm;
@@ -22,26 +23,20 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use futures::future::join_all;
 use ipnet::IpNet;
 use tokio::time::Instant;
 
 use crate::cluster::events::Events;
 use crate::cluster::namespaces::Namespaces;
 use crate::cluster::pull_secrets::PullSecrets;
-use crate::domain::decision::{
-    Assessment, Decision, Handler, Outcome, ResolvedImage, Softened, decide,
-};
+use crate::domain::decision::{Assessment, Decision, Handler, Outcome, Softened, decide};
 use crate::domain::exemption::Exemption;
 use crate::domain::inventory::{Inventory, NodeGroup};
-use crate::domain::lookup::LookupFailure;
 use crate::domain::message::{Message, describe};
-use crate::domain::pod::{Pod, PodImage, PodSpec};
+use crate::domain::pod::{Pod, PodSpec};
 use crate::domain::policy::NamespaceAction;
-use crate::domain::reference::Reference;
 use crate::domain::rules::Rules;
 use crate::domain::runtime_class::RuntimeClasses;
-use crate::domain::verdict::Doubt;
 use crate::domain::workload::WorkloadKind;
 use crate::registry::{Caller, Registry};
 
@@ -298,9 +293,8 @@ impl Gate {
     /// Lets young nodes grow up whose time has come.
     fn settle(&self) {
         let due = self.inventory().next_change();
-        let now = unix_now();
-        if due.is_some_and(|due| due <= now) {
-            self.update(|inventory| inventory.advance(now));
+        if due.is_some_and(|due| due <= unix_now()) {
+            self.update(|inventory| inventory.advance(unix_now()));
         }
     }
 
@@ -338,36 +332,6 @@ impl Gate {
         self.runtime_classes
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Asks the registries for all images at once.
-    async fn resolve<'a>(
-        &self,
-        images: Vec<PodImage<'a>>,
-        terms: Terms<'_>,
-    ) -> Vec<ResolvedImage<'a>> {
-        let resolve = |image: PodImage<'a>| async move {
-            let answer = self.resolve_image(&image, terms).await;
-            ResolvedImage { image, answer }
-        };
-        join_all(images.into_iter().map(resolve)).await
-    }
-
-    async fn resolve_image(
-        &self,
-        image: &PodImage<'_>,
-        terms: Terms<'_>,
-    ) -> Result<Arc<crate::domain::image::Image>, Doubt> {
-        if image.never_pulled {
-            return Err(Doubt::PullNever);
-        }
-        let Ok(reference) = Reference::parse(image.image) else {
-            return Err(Doubt::Lookup(LookupFailure::InvalidReference));
-        };
-        self.registry
-            .fetch_image_noting(&reference, terms.caller, terms.deadline, terms.asked)
-            .await
-            .map_err(Doubt::Lookup)
     }
 }
 

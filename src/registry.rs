@@ -52,7 +52,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 use url::Url;
 
-use self::cache::{Kept, Key, Outcome};
+use self::cache::Key;
 use self::egress::{Authority, Guard, Scheme, authority};
 use self::endpoint::{check_mirrors, upstream_url};
 pub use self::hosts::{Connection, HostSettings, Location, Mirror};
@@ -160,31 +160,38 @@ impl Registry {
         deadline: Instant,
         asked: &AtomicBool,
     ) -> Result<Arc<Image>, LookupFailure> {
-        let span = tracing::info_span!(target: trace::TARGET, "look-up", cache = Empty, error.type = Empty);
         let caller = caller.into();
-        let found = match span.in_scope(|| self.known(reference, caller)) {
-            Some(known) => known,
-            // Boxed: the reviews of pods whose images are known carry no room for it.
-            None => {
-                let found = Box::pin(self.look_up(reference, caller, deadline, asked));
-                found.instrument(span.clone()).await
-            }
-        };
+        if let Some(known) = self.known(reference, caller, Instant::now()) {
+            return known;
+        }
+        let span = tracing::info_span!(target: trace::TARGET, "look-up", cache = Empty, error.type = Empty);
+        // Boxed: the reviews of pods whose images are known carry no room for it.
+        let found = Box::pin(self.look_up(reference, caller, deadline, asked));
+        let found = found.instrument(span.clone()).await;
         if let Err(failure) = &found {
             span.record("error.type", failure.code());
         }
         found
     }
 
-    /// What is kept and still counts, where credentials make no difference: nearly every image of nearly every review.
-    fn known(&self, reference: &Reference, caller: Caller<'_>) -> Option<Outcome> {
+    /// What is kept and still counts at `now`, where credentials make no difference: nearly every image of nearly every
+    /// review. `None` is for [`Self::fetch_image`] to find out.
+    #[must_use]
+    pub fn known(
+        &self,
+        reference: &Reference,
+        caller: Caller<'_>,
+        now: Instant,
+    ) -> Option<Result<Arc<Image>, LookupFailure>> {
         let lookups = self.lookups.load();
         if !caller.keychain.is_empty() || lookups.credentials.are_any() {
             return None;
         }
         let asked = lookups.asked(reference, caller.keychain).ok()?;
-        let kept = lookups.kept(&asked).filter(Kept::is_fresh)?;
-        Some(lookups.known.hit(kept))
+        let kept = lookups.kept(&asked).filter(|kept| kept.is_fresh_at(now))?;
+        let failure = kept.outcome.as_ref().err().map(|failure| failure.code());
+        let span = tracing::info_span!(target: trace::TARGET, "look-up", cache = Empty, error.type = failure);
+        Some(span.in_scope(|| lookups.known.hit(kept)))
     }
 
     async fn look_up(

@@ -7,6 +7,7 @@ mod callers;
 mod connections;
 mod deadline;
 mod health;
+mod idle;
 mod readiness;
 mod review;
 mod tls;

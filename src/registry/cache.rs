@@ -115,7 +115,11 @@ impl Kept {
     }
 
     pub(super) fn is_fresh(&self) -> bool {
-        self.fresh_until.is_none_or(|until| Instant::now() < until)
+        self.is_fresh_at(Instant::now())
+    }
+
+    pub(super) fn is_fresh_at(&self, now: Instant) -> bool {
+        self.fresh_until.is_none_or(|until| now < until)
     }
 
     /// The image, if it was heard of not longer ago than this.

@@ -14,7 +14,7 @@ use axum::http::StatusCode;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -132,10 +132,10 @@ impl Entrance {
     }
 
     /// Shakes hands. What comes with the stream answers a caller that is not let in.
-    pub(super) async fn accept(
-        &self,
-        stream: TcpStream,
-    ) -> io::Result<(TlsStream<TcpStream>, Option<Router>)> {
+    pub(super) async fn accept<S>(&self, stream: S) -> io::Result<(TlsStream<S>, Option<Router>)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         // Held from here on, so that a change in between is none for this connection.
         let trusted = self.callers.trusted.load_full();
         let tls = trusted.as_ref().map_or(&self.for_anybody, |it| &it.tls);

@@ -1,5 +1,6 @@
 //! Accepting connections, keeping them within limits, and letting them go without losing a call.
 
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,19 +16,22 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::callers::Entrance;
+use super::idle::Activity;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// API servers keep idle connections for 90 s. Closing first, in the moment of their next request, loses that call.
-/// hyper has one limit for reading a header and for being idle; what a slow header can hold is bounded by the number
-/// of connections.
+/// A header that never ends is idle too; what slow ones can hold is bounded by the number of connections.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
+/// A TLS record is 16 KiB at most, and so is nearly every review. rustls asks for 4 KiB at a time: read ahead, most
+/// reviews are one system call and not two or more.
+const READ_AHEAD: usize = 16 << 10;
 /// HTTP/2 has no idle limit: peers that are gone are found by pinging them.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -168,6 +172,7 @@ impl Connection {
         match protocol {
             Protocol::Plain => self.serve_http(stream, false).await,
             Protocol::Tls(entrance) => {
+                let stream = BufReader::with_capacity(READ_AHEAD, stream);
                 match timeout(HANDSHAKE_TIMEOUT, entrance.accept(stream)).await {
                     Ok(Ok((stream, refusal))) => {
                         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -201,20 +206,34 @@ impl Connection {
     {
         let draining = self.draining;
         let app = TowerToHyperService::new(self.app);
+        let activity = Arc::new(Activity::default());
+        let asked = Arc::clone(&activity);
         let service = service_fn(move |request: Request<Incoming>| {
+            let answering = asked.begin();
             let close = request.version() <= Version::HTTP_11;
             let answer = app.call(request);
             let draining = Arc::clone(&draining);
             async move {
                 let answer = answer.await;
+                drop(answering);
                 let close = close && draining.load(Ordering::Relaxed);
                 if close { answer.map(closing) } else { answer }
             }
         });
         let builder = builder(http2);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = self.watcher.watch(connection).await {
-            tracing::debug!(%error, "connection ended");
+        let idle = async {
+            match http2 {
+                true => pending().await,
+                false => activity.idle(IDLE_TIMEOUT).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = self.watcher.watch(connection) => if let Err(error) = ended {
+                tracing::debug!(%error, "connection ended");
+            },
+            () = idle => tracing::debug!("a connection was idle and is closed"),
         }
     }
 }
@@ -232,10 +251,8 @@ fn builder(http2: bool) -> auto::Builder<TokioExecutor> {
     } else {
         builder.http1_only()
     };
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE_TIMEOUT);
+    // Its own limit, for which it would set a timer with every request.
+    builder.http1().header_read_timeout(None);
     builder
         .http2()
         .timer(TokioTimer::new())

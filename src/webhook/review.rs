@@ -17,7 +17,7 @@ use axum::routing::post;
 use futures::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, Span};
 
 use super::{Deadline, Options};
@@ -89,8 +89,9 @@ where
     Fut: Future<Output = Result<Vec<u8>, ReviewError>>,
 {
     let span = span_of(&request);
-    let deadline = Deadline::from_query(request.uri().query(), Instant::now(), reviewer.max_review);
-    answer(reviewer, path, request, deadline)
+    let arrived = Instant::now();
+    let deadline = Deadline::from_query(request.uri().query(), arrived, reviewer.max_review);
+    answer(reviewer, path, (request, arrived), deadline)
         .instrument(span)
         .await
 }
@@ -113,14 +114,14 @@ fn span_of(request: &Request) -> Span {
 async fn answer<F, Fut>(
     reviewer: &Reviewer<F>,
     path: ReviewPath,
-    request: Request,
+    (request, arrived): (Request, Instant),
     deadline: Deadline,
 ) -> Response
 where
     F: Fn(ReviewPath, Bytes, Deadline) -> Fut,
     Fut: Future<Output = Result<Vec<u8>, ReviewError>>,
 {
-    let outcome = match read_body(request).await {
+    let outcome = match read_body(request, arrived + BODY_TIMEOUT).await {
         Ok(body) => reviewer.answer(path, body, deadline).await,
         Err(refusal) => Err(refusal),
     };
@@ -251,9 +252,9 @@ fn answered(answer: Vec<u8>) -> Response {
     response
 }
 
-async fn read_body(request: Request) -> Result<Bytes, Refusal> {
+async fn read_body(request: Request, until: Instant) -> Result<Bytes, Refusal> {
     let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
-    match timeout(BODY_TIMEOUT, body).await {
+    match timeout_at(until, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
         Ok(Err(_)) => Err(Refusal::Broken),

@@ -27,11 +27,11 @@ impl<'a> Picker<'a> {
 
     /// How well a platform fits, 0 best; `None` if it does not (rules 5 and 6).
     fn fit(&self, platform: &EntryPlatform) -> Option<u8> {
-        if !self.fits_os(platform) {
-            return None;
-        }
+        // The architecture first: in most indexes it alone tells the entries apart.
         let rank = self.fit_architecture(platform)?;
-        (self.fits_features(platform) && self.fits_version(platform)).then_some(rank)
+        let fits =
+            self.fits_os(platform) && self.fits_features(platform) && self.fits_version(platform);
+        fits.then_some(rank)
     }
 
     fn fits_os(&self, platform: &EntryPlatform) -> bool {
@@ -131,8 +131,9 @@ type Best<'a> = (usize, &'a IndexEntry, &'a EntryPlatform, u8);
 
 fn usable<'a>(picker: &Picker<'_>, index: &'a ImageIndex) -> impl Iterator<Item = Best<'a>> {
     let fitting = |(position, entry): (usize, &'a IndexEntry)| {
-        let platform = entry.platform.as_ref().filter(|_| !is_ignored(entry))?;
-        Some((position, entry, platform, picker.fit(platform)?))
+        let platform = entry.platform.as_ref()?;
+        let rank = picker.fit(platform).filter(|_| !is_ignored(entry))?;
+        Some((position, entry, platform, rank))
     };
     index.manifests.iter().enumerate().filter_map(fitting)
 }
