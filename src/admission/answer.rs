@@ -85,12 +85,15 @@ fn bounded_warnings(warnings: Vec<String>) -> Vec<String> {
 
 /// The API server refuses keys that are no qualified name once its prefix is before them.
 fn bounded_annotations(mut annotations: Vec<Annotation>) -> Vec<Annotation> {
-    let mut seen = Vec::with_capacity(annotations.len());
-    annotations.retain(|(key, _)| {
-        let is_kept = is_annotation_name(key) && !seen.contains(key);
-        seen.push(*key);
-        is_kept
-    });
+    let mut at = 0;
+    while let Some((key, _)) = annotations.get(at) {
+        let is_repeated = annotations[..at].iter().any(|(before, _)| before == key);
+        if is_annotation_name(key) && !is_repeated {
+            at += 1;
+        } else {
+            annotations.remove(at);
+        }
+    }
     for (_, value) in &mut annotations {
         if !is_clean(value, Lines::Join) || value.len() > MAX_ANNOTATION_CHARS {
             let cleaned = clean(take(value).into_owned(), Lines::Join);

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::lookup::LookupFailure;
-use super::platform::Platform;
+use super::platform::{ArchitectureFamily, Platform};
 
 /// A content digest, `sha256:`, `sha384:` or `sha512:` and 64, 96 or 128 hex digits, checked when it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,6 +61,8 @@ pub struct EntryPlatform {
     pub written: Platform,
     /// As containerd compares it.
     pub normal: Platform,
+    /// Of the normal form.
+    pub family: ArchitectureFamily,
 }
 
 /// What an index entry points to. Runtimes read no further than the descriptor where it has a platform
@@ -103,8 +105,10 @@ impl From<Platform> for Box<EntryPlatform> {
 
 impl From<Platform> for EntryPlatform {
     fn from(written: Platform) -> Self {
+        let normal = written.normalized();
         Self {
-            normal: written.normalized(),
+            family: ArchitectureFamily::of(&normal.architecture),
+            normal,
             written,
         }
     }

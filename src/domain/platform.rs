@@ -33,6 +33,36 @@ pub struct Platform {
     pub os_features: Vec<String>,
 }
 
+/// Architectures that a runtime takes one for the other, and all others together: what tells most entries of an index
+/// apart at a glance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArchitectureFamily {
+    /// `amd64`, in every variant.
+    Amd64,
+    /// `386`.
+    I386,
+    /// `arm64`, in every variant.
+    Arm64,
+    /// `arm`, in every variant.
+    Arm,
+    /// Any other one.
+    Other,
+}
+
+impl ArchitectureFamily {
+    /// That of a normalised architecture.
+    #[must_use]
+    pub fn of(architecture: &str) -> Self {
+        match architecture {
+            "amd64" => Self::Amd64,
+            "386" => Self::I386,
+            "arm64" => Self::Arm64,
+            "arm" => Self::Arm,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// A platform that does not read as `os/arch[/variant][:osversion]`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(

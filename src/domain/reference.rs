@@ -187,8 +187,9 @@ impl FromStr for Reference {
 
 /// What stands before the first `://`.
 fn scheme(text: &str) -> Option<&str> {
-    let at = text.as_bytes().windows(3).position(|w| w == b"://")?;
-    Some(&text[..at])
+    let colons = text.bytes().enumerate().filter(|(_, b)| *b == b':');
+    let mut starts = colons.filter(|(at, _)| text[*at..].starts_with("://"));
+    starts.next().map(|(at, _)| &text[..at])
 }
 
 /// `splitDockerDomain`: the first part is a host when it looks like one, otherwise the image is Docker Hub's. In the
@@ -278,31 +279,37 @@ fn is_host_label(label: &[u8]) -> bool {
 }
 
 fn check_repository(name: &str) -> Result<(), ReferenceError> {
-    if has_upper(name) {
-        return Err(ReferenceError::UpperCase(excerpt(name)));
-    }
-    if name.is_empty() || name == "library/" {
-        return Err(ReferenceError::NoName);
-    }
     let mut components = name.as_bytes().split(|b| *b == b'/');
-    if !components.all(is_path_component) {
-        return Err(ReferenceError::Repository(excerpt(name)));
+    if components.all(is_path_component) {
+        return Ok(());
     }
-    Ok(())
+    Err(if has_upper(name) {
+        ReferenceError::UpperCase(excerpt(name))
+    } else if name.is_empty() || name == OFFICIAL_NAMESPACE {
+        ReferenceError::NoName
+    } else {
+        ReferenceError::Repository(excerpt(name))
+    })
 }
 
 /// Runs of `[a-z0-9]`, between them one `.`, one or two `_`, or any number of `-`.
 fn is_path_component(component: &[u8]) -> bool {
-    let is_word = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let starts_and_ends_with_a_word =
-        component.first().is_some_and(is_word) && component.last().is_some_and(is_word);
-    let fits = |run: &[u8]| {
-        is_word(&run[0]) || matches!(run, b"." | b"_" | b"__") || run.iter().all(|b| *b == b'-')
-    };
-    starts_and_ends_with_a_word
-        && component
-            .chunk_by(|a, b| is_word(a) == is_word(b))
-            .all(fits)
+    let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    // As after a dot: a word has to come first.
+    let (mut before, mut last) = (b'.', b'.');
+    for &b in component {
+        let fits = match b {
+            b'.' => is_word(last),
+            b'_' => is_word(last) || (last == b'_' && is_word(before)),
+            b'-' => is_word(last) || last == b'-',
+            _ => is_word(b),
+        };
+        if !fits {
+            return false;
+        }
+        (before, last) = (last, b);
+    }
+    is_word(last)
 }
 
 fn read_digest(text: &str) -> Result<Digest, ReferenceError> {

@@ -205,14 +205,15 @@ impl Verdict {
 #[must_use]
 pub fn judge(node: &NodePlatform, usage: ImageUse, content: &ImageContent) -> Verdict {
     let verdict = judge_as_stated(node, usage, content);
-    match (verdict, at_best(node)) {
-        (Verdict::CannotRun(_), Some((best, doubt))) => {
-            match judge_as_stated(&best, usage, content) {
-                Verdict::CannotRun(_) => verdict,
-                Verdict::Runs { .. } | Verdict::Unknown(_) => Verdict::Unknown(doubt),
-            }
-        }
-        _ => verdict,
+    if !matches!(verdict, Verdict::CannotRun(_)) {
+        return verdict;
+    }
+    let Some((best, doubt)) = at_best(node) else {
+        return verdict;
+    };
+    match judge_as_stated(&best, usage, content) {
+        Verdict::CannotRun(_) => verdict,
+        Verdict::Runs { .. } | Verdict::Unknown(_) => Verdict::Unknown(doubt),
     }
 }
 

@@ -1,6 +1,17 @@
 //! Which architectures and variants a node accepts, best first (SEMANTICS 1.3): the list that
 //! `containerd/platforms` builds in `platformVector`, answered as a rank instead of a list.
 
+use crate::domain::platform::ArchitectureFamily as Family;
+
+/// Whether [`rank`] may be anything but `None`, whatever the variants.
+pub(super) fn may_fit(node: Family, entry: Family) -> bool {
+    node == entry
+        || matches!(
+            (node, entry),
+            (Family::Amd64, Family::I386) | (Family::Arm64, Family::Arm)
+        )
+}
+
 /// How well an entry's architecture fits a node: 0 is the node's own, higher is a fallback; `None` does not fit.
 /// All four words are normalised.
 pub(super) fn rank(node: (&str, Option<&str>), entry: (&str, Option<&str>)) -> Option<u8> {
@@ -87,7 +98,10 @@ pub(super) fn rank_on_arm64_without_minors(
 
 /// `v8`, `v8.3`, `v9`: those that containerd knows, up to 8.9 and 9.7.
 fn arm64_version(variant: Option<&str>) -> Option<(u8, u8)> {
-    let version = variant.unwrap_or("v8").strip_prefix('v')?;
+    let Some(variant) = variant else {
+        return Some((8, 0));
+    };
+    let version = variant.strip_prefix('v')?;
     let (major, minor) = version.split_once('.').unwrap_or((version, "0"));
     let version = (major.parse().ok()?, minor.parse().ok()?);
     matches!(version, (8, 0..=9) | (9, 0..=7)).then_some(version)
@@ -135,6 +149,20 @@ mod tests {
             .map(|(_, text)| *text)
             .collect::<Vec<_>>()
             .join(" ")
+    }
+
+    #[test]
+    fn what_may_not_fit_does_not() {
+        let all = [
+            "amd64", "386", "arm64", "arm", "ppc64le", "s390x", "riscv64", "",
+        ];
+        for (node, entry) in all.iter().flat_map(|node| all.map(|entry| (*node, entry))) {
+            let fits = [None, Some("v5"), Some("v7"), Some("v8"), Some("v9.7")]
+                .iter()
+                .any(|variant| rank((node, *variant), (entry, *variant)).is_some());
+            let may = may_fit(Family::of(node), Family::of(entry));
+            assert!(may || !fits, "{entry} on {node}");
+        }
     }
 
     #[test]

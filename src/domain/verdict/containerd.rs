@@ -5,29 +5,34 @@ use std::cmp::Reverse;
 
 use crate::domain::image::{EntryContent, EntryPlatform, ImageIndex, IndexEntry};
 use crate::domain::node::NodePlatform;
-use crate::domain::platform::Platform;
+use crate::domain::platform::{ArchitectureFamily, Platform};
 use crate::domain::runtime::{Containerd, Runtime};
 use crate::domain::windows::WindowsVersion;
 
-use super::accept::{rank, rank_on_arm64_without_minors};
+use super::accept::{may_fit, rank, rank_on_arm64_without_minors};
 use super::{Cause, Doubt, ImageUse, Isolation, Verdict, is_ignored};
 
 /// A node's matcher: what `Default()` of containerd/platforms is on that node.
 #[derive(Clone, Copy)]
 pub(super) struct Picker<'a> {
     node: &'a NodePlatform,
+    family: ArchitectureFamily,
     usage: ImageUse,
     rules: Containerd,
 }
 
 impl<'a> Picker<'a> {
     pub(super) fn new(node: &'a NodePlatform, usage: ImageUse, rules: Containerd) -> Self {
-        Self { node, usage, rules }
+        Self {
+            node,
+            family: ArchitectureFamily::of(&node.architecture),
+            usage,
+            rules,
+        }
     }
 
     /// How well a platform fits, 0 best; `None` if it does not (rules 5 and 6).
     fn fit(&self, platform: &EntryPlatform) -> Option<u8> {
-        // The architecture first: in most indexes it alone tells the entries apart.
         let rank = self.fit_architecture(platform)?;
         let fits =
             self.fits_os(platform) && self.fits_features(platform) && self.fits_version(platform);
@@ -132,6 +137,10 @@ type Best<'a> = (usize, &'a IndexEntry, &'a EntryPlatform, u8);
 fn usable<'a>(picker: &Picker<'_>, index: &'a ImageIndex) -> impl Iterator<Item = Best<'a>> {
     let fitting = |(position, entry): (usize, &'a IndexEntry)| {
         let platform = entry.platform.as_ref()?;
+        // Most entries of most indexes end here.
+        if !may_fit(picker.family, platform.family) {
+            return None;
+        }
         let rank = picker.fit(platform).filter(|_| !is_ignored(entry))?;
         Some((position, entry, platform, rank))
     };
