@@ -14,8 +14,10 @@ mod taints;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use ahash::HashMap;
 
 use super::autoscaler::{Autoscalers, OpenPool};
 use super::implied::implied_platforms;

@@ -8,6 +8,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ahash::RandomState;
 use futures::future::{BoxFuture, FutureExt, Shared};
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -158,7 +159,7 @@ pub(super) fn is_outage(failure: LookupFailure) -> bool {
 }
 
 pub(super) struct Cache {
-    kept: moka::sync::Cache<Key, Kept>,
+    kept: moka::sync::Cache<Key, Kept, RandomState>,
     shares: Arc<Shares>,
     flights: Flights,
 }
@@ -178,7 +179,7 @@ impl Cache {
                     of_all.remove(part);
                 }
             })
-            .build();
+            .build_with_hasher(RandomState::default());
         Self {
             kept,
             shares,

@@ -1,6 +1,8 @@
 //! Nodes by label.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use ahash::HashMap;
 
 use crate::domain::placement::{Requirement, matches_requirement};
 use crate::domain::text::Text;

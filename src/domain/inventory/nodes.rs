@@ -84,10 +84,16 @@ impl Nodes {
     pub(super) fn keep_in(&self, selected: &mut Selected) {
         match self {
             Self::Few(ids) => {
-                let kept = |id: &&u32| selected.contains(**id as usize);
-                let kept: Vec<usize> = ids.iter().filter(kept).map(|id| *id as usize).collect();
+                // Every review comes by here: a list on the stack.
+                let (mut kept, mut len) = ([0_u32; FEW], 0);
+                for id in ids.iter().filter(|id| selected.contains(**id as usize)) {
+                    kept[len] = *id;
+                    len += 1;
+                }
                 selected.clear();
-                kept.into_iter().for_each(|id| selected.insert(id));
+                kept[..len]
+                    .iter()
+                    .for_each(|id| selected.insert(*id as usize));
             }
             Self::Many(bits, _) => selected.intersect_with(bits),
         }

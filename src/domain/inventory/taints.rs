@@ -3,7 +3,7 @@
 //! Nodes that have the same keys and effects are of one shape, whatever the values: a taint may carry a value of its own
 //! on every node. A toleration then asks few shapes, and of each the values that it names.
 
-use std::collections::{HashMap, HashSet};
+use ahash::{HashMap, HashSet};
 
 use crate::domain::node::Taint;
 use crate::domain::placement::{covers, tolerates};
@@ -63,7 +63,7 @@ impl TaintIndex {
         }
         let of_shape = self.shapes.entry(shape).or_default();
         of_shape.nodes.insert(id);
-        of_shape.values.resize_with(values.len(), HashMap::new);
+        of_shape.values.resize_with(values.len(), HashMap::default);
         for (by_value, value) in of_shape.values.iter_mut().zip(values) {
             by_value.entry(value).or_default().insert(id);
         }
