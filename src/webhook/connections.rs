@@ -29,9 +29,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// API servers keep idle connections for 90 s. Closing first, in the moment of their next request, loses that call.
 /// A header that never ends is idle too; what slow ones can hold is bounded by the number of connections.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
-/// A TLS record is 16 KiB at most, and so is nearly every review. rustls asks for 4 KiB at a time: read ahead, most
-/// reviews are one system call and not two or more.
-const READ_AHEAD: usize = 16 << 10;
+/// rustls asks for 4 KiB at a time. Read ahead, nearly every review is one call of the system and not two.
+const READ_AHEAD: usize = 8 << 10;
 /// HTTP/2 has no idle limit: peers that are gone are found by pinging them.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
