@@ -8,6 +8,7 @@ mod connections;
 mod deadline;
 mod health;
 mod idle;
+mod read_ahead;
 mod readiness;
 mod review;
 mod tls;

@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
@@ -24,13 +24,12 @@ use tokio::time::timeout;
 
 use super::callers::Entrance;
 use super::idle::Activity;
+use super::read_ahead::ReadAhead;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// API servers keep idle connections for 90 s. Closing first, in the moment of their next request, loses that call.
 /// A header that never ends is idle too; what slow ones can hold is bounded by the number of connections.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
-/// rustls asks for 4 KiB at a time. Read ahead, nearly every review is one call of the system and not two.
-const READ_AHEAD: usize = 8 << 10;
 /// HTTP/2 has no idle limit: peers that are gone are found by pinging them.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -171,7 +170,7 @@ impl Connection {
         match protocol {
             Protocol::Plain => self.serve_http(stream, false).await,
             Protocol::Tls(entrance) => {
-                let stream = BufReader::with_capacity(READ_AHEAD, stream);
+                let stream = ReadAhead::new(stream);
                 match timeout(HANDSHAKE_TIMEOUT, entrance.accept(stream)).await {
                     Ok(Ok((stream, refusal))) => {
                         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
