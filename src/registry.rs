@@ -49,7 +49,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::time::Instant;
 use tracing::field::Empty;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 use url::Url;
 
 use self::cache::Key;
@@ -216,11 +216,11 @@ impl Registry {
         let measures = &lookups.known.measures;
         if let Some(image) = lookups.revalidating(&key, kept.as_ref(), caller) {
             measures.cache(CacheResult::Stale);
-            Span::current().record("cache", "stale");
+            trace::record("cache", "stale");
             return Ok(image);
         }
         measures.cache(CacheResult::Miss);
-        Span::current().record("cache", "miss");
+        trace::record("cache", "miss");
         asked.store(true, Ordering::Relaxed);
         let older = kept.and_then(|kept| kept.outcome.ok());
         lookups.wait(&key, older, caller, deadline).await

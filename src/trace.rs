@@ -11,7 +11,8 @@ use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing::{Span, Subscriber};
+use tracing::field::Value;
+use tracing::{Level, Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -114,6 +115,13 @@ impl Extractor for Headers<'_> {
 
     fn keys(&self) -> Vec<&str> {
         self.0.keys().map(axum::http::HeaderName::as_str).collect()
+    }
+}
+
+/// Adds to the span under way, where anybody takes spans: else looking for it is spared.
+pub fn record(field: &'static str, value: impl Value) {
+    if tracing::span_enabled!(target: TARGET, Level::INFO) {
+        Span::current().record(field, value);
     }
 }
 

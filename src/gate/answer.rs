@@ -12,6 +12,7 @@ use crate::domain::pod::OwnerReference;
 use crate::domain::policy::Action;
 use crate::domain::workload::WorkloadKind;
 use crate::metrics::{Metrics, RequestLabels};
+use crate::trace;
 
 use super::{Gate, Judgement};
 
@@ -66,9 +67,8 @@ impl Reviewed {
 impl Reviewed {
     /// Adds the decision to the span of the review.
     pub(super) fn tell_trace(&self) {
-        let span = tracing::Span::current();
-        span.record("platform_gate.decision", self.labels.decision);
-        span.record("platform_gate.reason", self.labels.reason);
+        trace::record("platform_gate.decision", self.labels.decision);
+        trace::record("platform_gate.reason", self.labels.reason);
     }
 }
 

@@ -17,6 +17,7 @@ use super::measure::{CacheResult, Levels, Measures};
 use super::session::Challenges;
 use super::settings::{EgressPolicy, RegistrySettings};
 use super::token::Tokens;
+use crate::trace;
 
 /// Networks that are blocked where the policy is [`EgressPolicy::Cluster`].
 pub(super) type Denied = Arc<ArcSwap<Vec<IpNet>>>;
@@ -57,7 +58,7 @@ impl Known {
     /// Counts an answer that was kept.
     pub(super) fn hit(&self, kept: Kept) -> Outcome {
         self.measures.cache(CacheResult::Hit);
-        tracing::Span::current().record("cache", "hit");
+        trace::record("cache", "hit");
         kept.outcome
     }
 }

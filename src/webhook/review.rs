@@ -135,7 +135,7 @@ where
             refusal.into_response()
         }
     };
-    Span::current().record("http.response.status_code", response.status().as_u16());
+    trace::record("http.response.status_code", response.status().as_u16());
     response
 }
 
