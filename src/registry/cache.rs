@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use ahash::RandomState;
 use futures::future::{BoxFuture, FutureExt, Shared};
+use quick_cache::sync::DefaultLifecycle;
+use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -58,7 +60,7 @@ impl Hash for Key {
     }
 }
 
-impl moka::Equivalent<Key> for Asked<'_> {
+impl Equivalent<Key> for Asked<'_> {
     fn equivalent(&self, key: &Key) -> bool {
         *self.reference == key.reference && self.identity == key.identity
     }
@@ -83,7 +85,7 @@ pub(super) struct Kept {
     fresh_until: Option<Instant>,
     /// When the registry last said so; later than that only because nobody could be asked.
     said_at: Instant,
-    part: Option<Part>,
+    part: Option<Arc<Part>>,
 }
 
 impl Kept {
@@ -159,7 +161,7 @@ pub(super) fn is_outage(failure: LookupFailure) -> bool {
 }
 
 pub(super) struct Cache {
-    kept: moka::sync::Cache<Key, Kept, RandomState>,
+    kept: quick_cache::sync::Cache<Key, Kept, ByBytes, RandomState>,
     shares: Arc<Shares>,
     flights: Flights,
 }
@@ -169,20 +171,22 @@ type Flights = Arc<Mutex<HashMap<Key, Flight>>>;
 
 impl Cache {
     pub(super) fn new(settings: &RegistrySettings) -> Self {
-        let shares = Arc::new(Shares::new(settings.cache_bytes_per_namespace));
-        let of_all = Arc::clone(&shares);
-        let kept = moka::sync::Cache::builder()
-            .max_capacity(settings.cache_bytes)
-            .weigher(weigh)
-            .eviction_listener(move |_, kept: Kept, _| {
-                if let Some(part) = &kept.part {
-                    of_all.remove(part);
-                }
-            })
-            .build_with_hasher(RandomState::default());
+        let number = settings.cache_bytes / TYPICAL_BYTES;
+        let options = OptionsBuilder::new()
+            .shards(SHARDS)
+            .weight_capacity(settings.cache_bytes)
+            .estimated_items_capacity(usize::try_from(number).unwrap_or(usize::MAX))
+            .build()
+            .expect("both capacities are given");
+        let kept = quick_cache::sync::Cache::with_options(
+            options,
+            ByBytes,
+            RandomState::default(),
+            DefaultLifecycle::default(),
+        );
         Self {
             kept,
-            shares,
+            shares: Arc::new(Shares::new(settings.cache_bytes_per_namespace)),
             flights: Flights::default(),
         }
     }
@@ -196,26 +200,22 @@ impl Cache {
         let mut surplus = Vec::new();
         if let Some(namespace) = namespace {
             let (part, old) = self.shares.add(namespace, &key, weigh(&key, &kept));
-            (kept.part, surplus) = (Some(part), old);
+            (kept.part, surplus) = (Some(Arc::new(part)), old);
         }
         self.kept.insert(key, kept);
         for key in surplus {
-            self.kept.invalidate(&key);
+            self.kept.remove(&key);
         }
     }
 
     /// Forgets failures, which other settings may cure.
     pub(super) fn forget_failures(&self) {
-        let failed = self.kept.iter().filter(|(_, kept)| kept.outcome.is_err());
-        let failed: Vec<_> = failed.map(|(key, _)| key).collect();
-        for key in failed {
-            self.kept.invalidate(&*key);
-        }
+        self.kept.retain(|_, kept| kept.outcome.is_ok());
     }
 
     /// About the bytes that the answers take.
     pub(super) fn bytes(&self) -> u64 {
-        self.kept.weighted_size()
+        self.kept.weight()
     }
 
     /// The flight for a key, if there is one.
@@ -266,6 +266,20 @@ impl Drop for Landing {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Each has a lock and as much of the room as the others: few, so that the longest index has room in one.
+const SHARDS: usize = 4;
+/// What an index of some ten entries takes.
+const TYPICAL_BYTES: u64 = 2 << 10;
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Key, Kept> for ByBytes {
+    fn weight(&self, key: &Key, kept: &Kept) -> u64 {
+        weigh(key, kept).into()
+    }
 }
 
 /// About the bytes that an answer takes, its own bookkeeping included.

@@ -4,6 +4,7 @@
 //! Leaves out the cache's bound over all namespaces: that is `cache`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,11 +24,23 @@ struct Share {
     parts: BTreeMap<u64, (Key, u32)>,
 }
 
-/// An answer's place in its namespace's share.
-#[derive(Debug, Clone)]
+/// An answer's place in its namespace's share, which ends with the answer.
 pub(super) struct Part {
+    shares: Arc<Shares>,
     namespace: Arc<str>,
     number: u64,
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.namespace, self.number)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.shares.remove(&self.namespace, self.number);
+    }
 }
 
 impl Shares {
@@ -40,7 +53,12 @@ impl Shares {
     }
 
     /// Counts an answer, and says which older ones have to go.
-    pub(super) fn add(&self, namespace: &Arc<str>, key: &Key, bytes: u32) -> (Part, Vec<Key>) {
+    pub(super) fn add(
+        self: &Arc<Self>,
+        namespace: &Arc<str>,
+        key: &Key,
+        bytes: u32,
+    ) -> (Part, Vec<Key>) {
         let mut shares = lock(&self.by_namespace);
         let share = shares.entry(Arc::clone(namespace)).or_default();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -53,21 +71,24 @@ impl Shares {
                 surplus.extend((old != *key).then_some(old));
             }
         }
-        let namespace = Arc::clone(namespace);
-        (Part { namespace, number }, surplus)
+        let part = Part {
+            shares: Arc::clone(self),
+            namespace: Arc::clone(namespace),
+            number,
+        };
+        (part, surplus)
     }
 
-    /// An answer has left the cache.
-    pub(super) fn remove(&self, part: &Part) {
+    fn remove(&self, namespace: &Arc<str>, number: u64) {
         let mut shares = lock(&self.by_namespace);
-        let Some(share) = shares.get_mut(&part.namespace) else {
+        let Some(share) = shares.get_mut(namespace) else {
             return;
         };
-        if let Some((_, bytes)) = share.parts.remove(&part.number) {
+        if let Some((_, bytes)) = share.parts.remove(&number) {
             share.bytes -= u64::from(bytes);
         }
         if share.parts.is_empty() {
-            shares.remove(&part.namespace);
+            shares.remove(namespace);
         }
     }
 }
@@ -90,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_oldest_of_a_full_share_go_and_no_one_elses() {
-        let shares = Shares::new(100);
+        let shares = Arc::new(Shares::new(100));
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
         let mut parts = Vec::new();
         for (namespace, name, bytes, gone) in [
@@ -106,10 +127,7 @@ mod tests {
             assert_eq!(surplus, gone, "{name}");
             parts.push(part);
         }
-        for part in &parts {
-            shares.remove(part);
-            shares.remove(part);
-        }
+        drop(parts);
         assert!(lock(&shares.by_namespace).is_empty());
     }
 }
