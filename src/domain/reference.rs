@@ -79,9 +79,14 @@ impl Reference {
         if text.len() == 64 && text.bytes().all(is_lower_hex) {
             return Err(ReferenceError::ImageId(text.to_owned()));
         }
-        if let Some(scheme) = scheme(text) {
-            return Err(ReferenceError::Scheme(excerpt(&format!("{scheme}://"))));
-        }
+        // No text with a scheme is a reference: its colon ends a registry without a port, or begins a tag with a slash.
+        Self::parse_name(text).map_err(|error| match scheme(text) {
+            Some(scheme) => ReferenceError::Scheme(excerpt(&format!("{scheme}://"))),
+            None => error,
+        })
+    }
+
+    fn parse_name(text: &str) -> Result<Self, ReferenceError> {
         let (registry, namespace, remainder) = split_registry(text);
         let mut text = String::with_capacity(text.len() + DEFAULTS.len());
         for part in [registry, "/", namespace, remainder] {
@@ -256,7 +261,9 @@ fn check_registry(registry: &str) -> Result<First, ReferenceError> {
 }
 
 fn is_host(text: &str) -> bool {
-    let (host, port) = match text.bytes().rposition(|b| b == b']') {
+    // A bracket anywhere else is of no label.
+    let end = text.starts_with('[').then(|| text.rfind(']')).flatten();
+    let (host, port) = match end {
         Some(end) => (&text[..=end], text[end + 1..].strip_prefix(':')),
         None => cut(text, b':'),
     };
