@@ -1,7 +1,34 @@
 //! Which architectures and variants a node accepts, best first (SEMANTICS 1.3): the list that
 //! `containerd/platforms` builds in `platformVector`, answered as a rank instead of a list.
 
+use crate::domain::image::EntryPlatform;
 use crate::domain::platform::ArchitectureFamily as Family;
+
+/// An architecture and its variant, normalised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cpu<'a> {
+    pub(super) family: Family,
+    pub(super) architecture: &'a str,
+    pub(super) variant: Option<&'a str>,
+}
+
+impl<'a> Cpu<'a> {
+    pub(super) fn new(architecture: &'a str, variant: Option<&'a str>) -> Self {
+        Self {
+            family: Family::of(architecture),
+            architecture,
+            variant,
+        }
+    }
+
+    pub(super) fn of_entry(platform: &'a EntryPlatform) -> Self {
+        Self {
+            family: platform.family,
+            architecture: &platform.normal.architecture,
+            variant: platform.normal.variant.as_deref(),
+        }
+    }
+}
 
 /// Whether [`rank`] may be anything but `None`, whatever the variants.
 pub(super) fn may_fit(node: Family, entry: Family) -> bool {
@@ -13,30 +40,26 @@ pub(super) fn may_fit(node: Family, entry: Family) -> bool {
 }
 
 /// How well an entry's architecture fits a node: 0 is the node's own, higher is a fallback; `None` does not fit.
-/// All four words are normalised.
-pub(super) fn rank(node: (&str, Option<&str>), entry: (&str, Option<&str>)) -> Option<u8> {
-    match node.0 {
-        "amd64" => rank_on_amd64(node.1, entry),
-        "arm64" => rank_on_arm64(node.1, entry),
-        "arm" => rank_of_arm(node.1, entry),
-        _ => (node == entry).then_some(0),
+pub(super) fn rank(node: Cpu<'_>, entry: Cpu<'_>) -> Option<u8> {
+    match node.family {
+        Family::Amd64 => rank_on_amd64(node.variant, entry),
+        Family::Arm64 => rank_on_arm64(node.variant, entry),
+        Family::Arm => rank_of_arm(node.variant, entry),
+        Family::I386 | Family::Other => (node == entry).then_some(0),
     }
 }
 
 /// `amd64/vN` takes its own level and lower ones, then 386. containerd itself never states a level.
-fn rank_on_amd64(variant: Option<&str>, entry: (&str, Option<&str>)) -> Option<u8> {
-    if entry == ("386", None) {
-        return Some(u8::MAX);
-    }
-    let own = match variant {
-        None => Some(1),
-        Some(variant) => amd64_level(variant),
-    };
-    match (own, entry) {
-        (_, ("amd64", entry_variant)) if entry_variant == variant => Some(0),
-        (Some(own), ("amd64", None)) => own.checked_sub(1),
-        (Some(own), ("amd64", Some(level))) => {
-            own.checked_sub(amd64_level(level)?).filter(|_| own > 1)
+fn rank_on_amd64(variant: Option<&str>, entry: Cpu<'_>) -> Option<u8> {
+    match entry.family {
+        Family::I386 => entry.variant.is_none().then_some(u8::MAX),
+        Family::Amd64 if entry.variant == variant => Some(0),
+        Family::Amd64 => {
+            let own = variant.map_or(Some(1), amd64_level)?;
+            match entry.variant {
+                None => own.checked_sub(1),
+                Some(level) => own.checked_sub(amd64_level(level)?).filter(|_| own > 1),
+            }
         }
         _ => None,
     }
@@ -51,11 +74,11 @@ fn amd64_level(variant: &str) -> Option<u8> {
 }
 
 /// arm64 takes its own minor version and lower ones, then 32-bit Arm from v8 down. A node that states none is v8.
-fn rank_on_arm64(variant: Option<&str>, entry: (&str, Option<&str>)) -> Option<u8> {
-    match entry.0 {
-        "arm64" => {
+fn rank_on_arm64(variant: Option<&str>, entry: Cpu<'_>) -> Option<u8> {
+    match entry.family {
+        Family::Arm64 => {
             let (major, minor) = arm64_version(variant)?;
-            let (entry_major, entry_minor) = arm64_version(entry.1)?;
+            let (entry_major, entry_minor) = arm64_version(entry.variant)?;
             if entry_major == major {
                 return minor.checked_sub(entry_minor);
             }
@@ -69,7 +92,7 @@ fn rank_on_arm64(variant: Option<&str>, entry: (&str, Option<&str>)) -> Option<u
                 })
                 .flatten()
         }
-        "arm" => {
+        Family::Arm => {
             arm64_version(variant)?;
             rank_of_arm(Some("v8"), entry).map(|steps| steps + 100)
         }
@@ -81,10 +104,10 @@ fn rank_on_arm64(variant: Option<&str>, entry: (&str, Option<&str>)) -> Option<u
 /// Arm. `written` is the entry's variant before normalising.
 pub(super) fn rank_on_arm64_without_minors(
     variant: Option<&str>,
-    entry: (&str, Option<&str>),
+    entry: Cpu<'_>,
     written: Option<&str>,
 ) -> Option<u8> {
-    if entry.0 == "arm" {
+    if entry.family == Family::Arm {
         return rank_of_arm(variant.or(Some("v8")), entry).map(|steps| steps + 1);
     }
     let stated =
@@ -93,7 +116,7 @@ pub(super) fn rank_on_arm64_without_minors(
         (Some(stated), Some(own)) => stated.eq_ignore_ascii_case(own),
         (stated, own) => stated.is_none() && own.is_none(),
     };
-    (entry.0 == "arm64" && same).then_some(0)
+    (entry.family == Family::Arm64 && same).then_some(0)
 }
 
 /// `v8`, `v8.3`, `v9`: those that containerd knows, up to 8.9 and 9.7.
@@ -108,15 +131,13 @@ fn arm64_version(variant: Option<&str>) -> Option<(u8, u8)> {
 }
 
 /// `arm/vN` takes vN down to v5. Without a variant it counts as v7 (rule 15).
-fn rank_of_arm(variant: Option<&str>, entry: (&str, Option<&str>)) -> Option<u8> {
+fn rank_of_arm(variant: Option<&str>, entry: Cpu<'_>) -> Option<u8> {
     let own = variant.unwrap_or("v7");
-    if entry == ("arm", Some(own)) {
+    let entry_variant = entry.variant.filter(|_| entry.family == Family::Arm)?;
+    if entry_variant == own {
         return Some(0);
     }
     let level = |variant: &str| variant.strip_prefix('v')?.parse::<u8>().ok();
-    let ("arm", Some(entry_variant)) = entry else {
-        return None;
-    };
     let steps = level(own)?.checked_sub(level(entry_variant)?)?;
     (level(entry_variant)? >= 5).then_some(steps)
 }
@@ -139,8 +160,9 @@ mod tests {
             .split(' ')
             .filter_map(|text| {
                 let entry = parse(text);
-                let own = (node.architecture.as_str(), node.variant.as_deref());
-                rank(own, (&entry.architecture, entry.variant.as_deref())).map(|rank| (rank, text))
+                let own = Cpu::new(&node.architecture, node.variant.as_deref());
+                let offered = Cpu::new(&entry.architecture, entry.variant.as_deref());
+                rank(own, offered).map(|rank| (rank, text))
             })
             .collect();
         found.sort();
@@ -159,7 +181,7 @@ mod tests {
         for (node, entry) in all.iter().flat_map(|node| all.map(|entry| (*node, entry))) {
             let fits = [None, Some("v5"), Some("v7"), Some("v8"), Some("v9.7")]
                 .iter()
-                .any(|variant| rank((node, *variant), (entry, *variant)).is_some());
+                .any(|variant| rank(Cpu::new(node, *variant), Cpu::new(entry, *variant)).is_some());
             let may = may_fit(Family::of(node), Family::of(entry));
             assert!(may || !fits, "{entry} on {node}");
         }

@@ -5,18 +5,18 @@ use std::cmp::Reverse;
 
 use crate::domain::image::{EntryContent, EntryPlatform, ImageIndex, IndexEntry};
 use crate::domain::node::NodePlatform;
-use crate::domain::platform::{ArchitectureFamily, Platform};
+use crate::domain::platform::{ArchitectureFamily as Family, Platform};
 use crate::domain::runtime::{Containerd, Runtime};
 use crate::domain::windows::WindowsVersion;
 
-use super::accept::{may_fit, rank, rank_on_arm64_without_minors};
+use super::accept::{Cpu, may_fit, rank, rank_on_arm64_without_minors};
 use super::{Cause, Doubt, ImageUse, Isolation, Verdict, is_ignored};
 
 /// A node's matcher: what `Default()` of containerd/platforms is on that node.
 #[derive(Clone, Copy)]
 pub(super) struct Picker<'a> {
     node: &'a NodePlatform,
-    family: ArchitectureFamily,
+    cpu: Cpu<'a>,
     usage: ImageUse,
     rules: Containerd,
 }
@@ -25,7 +25,7 @@ impl<'a> Picker<'a> {
     pub(super) fn new(node: &'a NodePlatform, usage: ImageUse, rules: Containerd) -> Self {
         Self {
             node,
-            family: ArchitectureFamily::of(&node.architecture),
+            cpu: Cpu::new(&node.architecture, node.variant.as_deref()),
             usage,
             rules,
         }
@@ -44,21 +44,15 @@ impl<'a> Picker<'a> {
     }
 
     fn fit_architecture(&self, platform: &EntryPlatform) -> Option<u8> {
-        let own = (
-            self.node.architecture.as_str(),
-            self.node.variant.as_deref(),
-        );
-        let entry = (
-            platform.normal.architecture.as_str(),
-            platform.normal.variant.as_deref(),
-        );
-        if own.0 == "arm64" && !self.rules.library.knows_arm64_minors() {
-            return rank_on_arm64_without_minors(own.1, entry, platform.written.variant.as_deref());
+        let entry = Cpu::of_entry(platform);
+        if self.cpu.family == Family::Arm64 && !self.rules.library.knows_arm64_minors() {
+            let written = platform.written.variant.as_deref();
+            return rank_on_arm64_without_minors(self.cpu.variant, entry, written);
         }
         if self.node.is_windows() && !self.rules.library.windows_uses_fallback_list() {
-            return (own == entry).then_some(0);
+            return (self.cpu == entry).then_some(0);
         }
-        rank(own, entry)
+        rank(self.cpu, entry)
     }
 
     /// Nodes have no features, so an entry must need none; a Windows matcher drops one `win32k` (SEMANTICS 1.2).
@@ -92,7 +86,7 @@ impl<'a> Picker<'a> {
 
     /// Whether a fallback entry is 32-bit Arm on an arm64 node.
     fn is_aarch32(&self, platform: &EntryPlatform) -> bool {
-        self.node.architecture == "arm64" && platform.normal.architecture == "arm"
+        self.cpu.family == Family::Arm64 && platform.family == Family::Arm
     }
 }
 
@@ -138,7 +132,7 @@ fn usable<'a>(picker: &Picker<'_>, index: &'a ImageIndex) -> impl Iterator<Item 
     let fitting = |(position, entry): (usize, &'a IndexEntry)| {
         let platform = entry.platform.as_ref()?;
         // Most entries of most indexes end here.
-        if !may_fit(picker.family, platform.family) {
+        if !may_fit(picker.cpu.family, platform.family) {
             return None;
         }
         let rank = picker.fit(platform).filter(|_| !is_ignored(entry))?;

@@ -3,9 +3,10 @@
 
 use crate::domain::image::EntryPlatform;
 use crate::domain::node::NodePlatform;
+use crate::domain::platform::ArchitectureFamily as Family;
 use crate::domain::windows::{Floor, WindowsVersion};
 
-use super::accept::rank;
+use super::accept::{Cpu, rank};
 use super::{Cause, Doubt, Isolation, Verdict};
 
 const RUNS: Verdict = Verdict::Runs { chosen: None };
@@ -35,12 +36,10 @@ pub(super) fn judge(node: &NodePlatform, isolation: Isolation, config: &EntryPla
 
 /// Rule 12. The runtime checks nothing, so a fallback runs here; Windows has none (rule 5).
 fn judge_architecture(node: &NodePlatform, config: &EntryPlatform) -> Verdict {
-    let own = (node.architecture.as_str(), node.variant.as_deref());
-    let image = (
-        config.normal.architecture.as_str(),
-        config.normal.variant.as_deref(),
-    );
-    if own.0 != image.0 && node.emulates.iter().any(|emulated| emulated == image.0) {
+    let own = Cpu::new(&node.architecture, node.variant.as_deref());
+    let image = Cpu::of_entry(config);
+    let same = own.architecture == image.architecture;
+    if !same && node.emulates.iter().any(|name| name == image.architecture) {
         return RUNS;
     }
     let rank = if node.is_windows() {
@@ -49,10 +48,12 @@ fn judge_architecture(node: &NodePlatform, config: &EntryPlatform) -> Verdict {
         rank(own, image)
     };
     match rank {
-        Some(1..) if own.0 == "arm64" && image.0 == "arm" => Verdict::Unknown(Doubt::Aarch32),
+        Some(1..) if (own.family, image.family) == (Family::Arm64, Family::Arm) => {
+            Verdict::Unknown(Doubt::Aarch32)
+        }
         Some(_) => RUNS,
-        None if own.0 != image.0 => Verdict::CannotRun(Cause::Arch),
-        None if matches!(own.0, "amd64" | "arm64") && own.1.is_none() => {
+        None if !same => Verdict::CannotRun(Cause::Arch),
+        None if matches!(own.family, Family::Amd64 | Family::Arm64) && own.variant.is_none() => {
             Verdict::Unknown(Doubt::CpuLevel)
         }
         None => Verdict::CannotRun(Cause::Arch),
