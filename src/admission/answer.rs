@@ -104,13 +104,10 @@ fn bounded_annotations(mut annotations: Vec<Annotation>) -> Vec<Annotation> {
 }
 
 fn is_annotation_name(key: &str) -> bool {
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    key.len() <= 63
-        && edge(key.chars().next())
-        && edge(key.chars().next_back())
-        && key
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+    let key = key.as_bytes();
+    let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+    let inner = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    key.len() <= 63 && edge(key.first()) && edge(key.last()) && key.iter().all(inner)
 }
 
 /// Whether line breaks stay.

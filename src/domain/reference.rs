@@ -274,15 +274,27 @@ fn is_host(text: &str) -> bool {
     let inside = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     let host_fits = match inside {
         Some(v6) => !v6.is_empty() && v6.bytes().all(|b| b.is_ascii_hexdigit() || b == b':'),
-        None => host.as_bytes().split(|b| *b == b'.').all(is_host_label),
+        None => is_host_name(host.as_bytes()),
     };
     port_fits && host_fits
 }
 
-fn is_host_label(label: &[u8]) -> bool {
-    let inner = |b: &u8| b.is_ascii_alphanumeric() || *b == b'-';
-    let is_outer = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
-    is_outer(label.first()) && is_outer(label.last()) && label.iter().all(inner)
+/// Labels of letters, digits and `-`, which stands at no end of one, with a `.` between them.
+fn is_host_name(name: &[u8]) -> bool {
+    // As after a dot: a label has to come first.
+    let mut last = b'.';
+    for &b in name {
+        let fits = match b {
+            b'.' => last.is_ascii_alphanumeric(),
+            b'-' => last != b'.',
+            _ => b.is_ascii_alphanumeric(),
+        };
+        if !fits {
+            return false;
+        }
+        last = b;
+    }
+    last.is_ascii_alphanumeric()
 }
 
 fn check_repository(name: &str) -> Result<(), ReferenceError> {

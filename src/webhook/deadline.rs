@@ -70,6 +70,10 @@ pub fn parse_go_duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }
+    // Whole seconds are what API servers send.
+    if let Some(Ok(seconds)) = text.strip_suffix('s').map(str::parse::<u32>) {
+        return Some(Duration::from_secs(seconds.into()));
+    }
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     let mut seconds = 0.0;
     if rest.is_empty() {
