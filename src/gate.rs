@@ -285,8 +285,8 @@ impl Gate {
             Assessment::new(images, groups, handler).with_implied(implied, handler);
         if assessment.outcome() != Outcome::Runs {
             assessment.add_groups(others, handler);
+            self.explain(placed, &mut assessment);
         }
-        self.explain(placed, &mut assessment);
         (assessment, exemptions)
     }
 
@@ -315,8 +315,11 @@ impl Gate {
 
     /// What the pod's runtime handler does. A RuntimeClass that is not known counts under its own name.
     fn handler(&self, rules: &Rules, spec: &PodSpec<'_>) -> Handler {
-        let classes = self.runtime_classes();
         let name = &*spec.runtime_class_name;
+        if name.is_empty() {
+            return rules.handlers.of(name);
+        }
+        let classes = self.runtime_classes();
         rules
             .handlers
             .of(classes.get(name).map_or(name, |class| &class.handler))

@@ -77,10 +77,16 @@ impl ExemptionKind {
 }
 
 impl Exemptions {
+    /// Whether any image may be exempt.
+    #[must_use]
+    pub fn any_images(&self) -> bool {
+        !(self.images.is_empty() && self.registries.is_empty())
+    }
+
     /// What exempts an image, if anything does. A reference that cannot be read is exempt by nothing.
     #[must_use]
     pub fn of_image(&self, image: &PodImage<'_>) -> Option<Exemption> {
-        if self.images.is_empty() && self.registries.is_empty() {
+        if !self.any_images() {
             return None;
         }
         let reference = Reference::parse(image.image).ok()?;

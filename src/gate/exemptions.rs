@@ -46,6 +46,9 @@ pub(super) fn part<'a>(
     images: Vec<PodImage<'a>>,
 ) -> (Vec<PodImage<'a>>, Vec<Exemption>) {
     let mut exemptions = Vec::new();
+    if !exempt.any_images() {
+        return (images, exemptions);
+    }
     let judged = images.into_iter().filter(|image| {
         let exemption = exempt.of_image(image);
         let is_judged = exemption.is_none();
