@@ -119,6 +119,7 @@ impl Extractor for Headers<'_> {
 }
 
 /// Adds to the span under way, where anybody takes spans: else looking for it is spared.
+#[inline]
 pub fn record(field: &'static str, value: impl Value) {
     if tracing::span_enabled!(target: TARGET, Level::INFO) {
         Span::current().record(field, value);

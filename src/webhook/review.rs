@@ -67,33 +67,43 @@ where
         .with_state(reviewer)
 }
 
-async fn validate<F, Fut>(State(reviewer): State<Arc<Reviewer<F>>>, request: Request) -> Response
+fn validate<F, Fut>(
+    State(reviewer): State<Arc<Reviewer<F>>>,
+    request: Request,
+) -> impl Future<Output = Response> + Send
 where
     F: Fn(ReviewPath, Bytes, Deadline) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Vec<u8>, ReviewError>> + Send + 'static,
 {
-    review(&reviewer, ReviewPath::Validate, request).await
+    review(reviewer, ReviewPath::Validate, request)
 }
 
-async fn mutate<F, Fut>(State(reviewer): State<Arc<Reviewer<F>>>, request: Request) -> Response
+fn mutate<F, Fut>(
+    State(reviewer): State<Arc<Reviewer<F>>>,
+    request: Request,
+) -> impl Future<Output = Response> + Send
 where
     F: Fn(ReviewPath, Bytes, Deadline) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Vec<u8>, ReviewError>> + Send + 'static,
 {
-    review(&reviewer, ReviewPath::Mutate, request).await
+    review(reviewer, ReviewPath::Mutate, request)
 }
 
-async fn review<F, Fut>(reviewer: &Reviewer<F>, path: ReviewPath, request: Request) -> Response
+/// Takes the request apart at once: a future that holds it whole is moved with all its headers.
+fn review<F, Fut>(
+    reviewer: Arc<Reviewer<F>>,
+    path: ReviewPath,
+    request: Request,
+) -> impl Future<Output = Response> + Send
 where
-    F: Fn(ReviewPath, Bytes, Deadline) -> Fut,
-    Fut: Future<Output = Result<Vec<u8>, ReviewError>>,
+    F: Fn(ReviewPath, Bytes, Deadline) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Vec<u8>, ReviewError>> + Send + 'static,
 {
     let span = span_of(&request);
     let arrived = Instant::now();
     let deadline = Deadline::from_query(request.uri().query(), arrived, reviewer.max_review);
-    answer(reviewer, path, (request, arrived), deadline)
-        .instrument(span)
-        .await
+    let body = read_body(request.into_body(), arrived + BODY_TIMEOUT);
+    async move { answer(&reviewer, path, body, deadline).await }.instrument(span)
 }
 
 /// The review as a part of the API server's trace.
@@ -114,14 +124,14 @@ fn span_of(request: &Request) -> Span {
 async fn answer<F, Fut>(
     reviewer: &Reviewer<F>,
     path: ReviewPath,
-    (request, arrived): (Request, Instant),
+    body: impl Future<Output = Result<Bytes, Refusal>>,
     deadline: Deadline,
 ) -> Response
 where
     F: Fn(ReviewPath, Bytes, Deadline) -> Fut,
     Fut: Future<Output = Result<Vec<u8>, ReviewError>>,
 {
-    let outcome = match read_body(request, arrived + BODY_TIMEOUT).await {
+    let outcome = match body.await {
         Ok(body) => reviewer.answer(path, body, deadline).await,
         Err(refusal) => Err(refusal),
     };
@@ -252,8 +262,8 @@ fn answered(answer: Vec<u8>) -> Response {
     response
 }
 
-async fn read_body(request: Request, until: Instant) -> Result<Bytes, Refusal> {
-    let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
+async fn read_body(body: Body, until: Instant) -> Result<Bytes, Refusal> {
+    let body = Limited::new(body, MAX_BODY_BYTES).collect();
     match timeout_at(until, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
