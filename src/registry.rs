@@ -48,8 +48,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::time::Instant;
-use tracing::field::Empty;
 use tracing::Instrument;
+use tracing::field::Empty;
 use url::Url;
 
 use self::cache::Key;
@@ -161,7 +161,8 @@ impl Registry {
         asked: &AtomicBool,
     ) -> Result<Arc<Image>, LookupFailure> {
         let caller = caller.into();
-        if let Some(known) = self.known(reference, caller, Instant::now()) {
+        let remembered = self.remembered(caller, Instant::now()).image(reference);
+        if let Some(known) = remembered {
             return known;
         }
         let span = tracing::info_span!(target: trace::TARGET, "look-up", cache = Empty, error.type = Empty);
@@ -174,24 +175,16 @@ impl Registry {
         found
     }
 
-    /// What is kept and still counts at `now`, where credentials make no difference: nearly every image of nearly every
-    /// review. `None` is for [`Self::fetch_image`] to find out.
+    /// What is kept and still counts at `now`, for this caller.
     #[must_use]
-    pub fn known(
-        &self,
-        reference: &Reference,
-        caller: Caller<'_>,
-        now: Instant,
-    ) -> Option<Result<Arc<Image>, LookupFailure>> {
+    pub fn remembered<'k>(&self, caller: Caller<'k>, now: Instant) -> Remembered<'k> {
         let lookups = self.lookups.load();
-        if !caller.keychain.is_empty() || lookups.credentials.are_any() {
-            return None;
+        Remembered {
+            is_enough: caller.keychain.is_empty() && !lookups.credentials.are_any(),
+            lookups,
+            keychain: caller.keychain,
+            now,
         }
-        let asked = lookups.asked(reference, caller.keychain).ok()?;
-        let kept = lookups.kept(&asked).filter(|kept| kept.is_fresh_at(now))?;
-        let failure = kept.outcome.as_ref().err().map(|failure| failure.code());
-        let span = tracing::info_span!(target: trace::TARGET, "look-up", cache = Empty, error.type = failure);
-        Some(span.in_scope(|| lookups.known.hit(kept)))
     }
 
     async fn look_up(
@@ -224,6 +217,33 @@ impl Registry {
         asked.store(true, Ordering::Relaxed);
         let older = kept.and_then(|kept| kept.outcome.ok());
         lookups.wait(&key, older, caller, deadline).await
+    }
+}
+
+/// What is known at a moment without asking anybody.
+pub struct Remembered<'k> {
+    lookups: arc_swap::Guard<Arc<Lookups>>,
+    /// Credentials make no difference.
+    is_enough: bool,
+    keychain: &'k Keychain,
+    now: Instant,
+}
+
+impl Remembered<'_> {
+    /// What an image is: of nearly every image of nearly every review. `None` is for [`Registry::fetch_image`] to find
+    /// out.
+    #[must_use]
+    pub fn image(&self, reference: &Reference) -> Option<Result<Arc<Image>, LookupFailure>> {
+        if !self.is_enough {
+            return None;
+        }
+        let lookups = &self.lookups;
+        let asked = lookups.asked(reference, self.keychain).ok()?;
+        let kept = lookups.kept(&asked);
+        let kept = kept.filter(|kept| kept.is_fresh_at(self.now))?;
+        let failure = kept.outcome.as_ref().err().map(|failure| failure.code());
+        let span = tracing::info_span!(target: trace::TARGET, "look-up", cache = Empty, error.type = failure);
+        Some(span.in_scope(|| lookups.known.hit(kept)))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::domain::lookup::LookupFailure;
 use crate::domain::pod::PodImage;
 use crate::domain::reference::Reference;
 use crate::domain::verdict::Doubt;
-use crate::registry::Caller;
+use crate::registry::{Caller, Remembered};
 
 /// What a registry says of an image, or why that is not known.
 type Answer = Result<Arc<Image>, Doubt>;
@@ -24,17 +24,7 @@ impl Gate {
         images: Vec<PodImage<'a>>,
         terms: Terms<'_>,
     ) -> Vec<ResolvedImage<'a>> {
-        let now = Instant::now();
-        let mut unknown = Vec::new();
-        let mut resolved: Vec<ResolvedImage<'a>> = Vec::with_capacity(images.len());
-        for image in images {
-            let answer = self.known_image(&image, terms.caller, now);
-            let answer = answer.unwrap_or_else(|reference| {
-                unknown.push((resolved.len(), reference));
-                Err(Doubt::Lookup(LookupFailure::Internal))
-            });
-            resolved.push(ResolvedImage { image, answer });
-        }
+        let (mut resolved, unknown) = self.remember(images, terms.caller);
         if !unknown.is_empty() {
             let asked = unknown.into_iter().map(|(at, reference)| async move {
                 (at, self.ask_registry(&reference, terms).await)
@@ -47,23 +37,23 @@ impl Gate {
         resolved
     }
 
-    /// What is known of an image without asking anybody, or whom to ask for.
-    fn known_image(
+    /// What is known of the images without asking anybody, and the positions of the others.
+    fn remember<'a>(
         &self,
-        image: &PodImage<'_>,
+        images: Vec<PodImage<'a>>,
         caller: Caller<'_>,
-        now: Instant,
-    ) -> Result<Answer, Reference> {
-        if image.never_pulled {
-            return Ok(Err(Doubt::PullNever));
+    ) -> (Vec<ResolvedImage<'a>>, Vec<(usize, Reference)>) {
+        let remembered = self.registry.remembered(caller, Instant::now());
+        let mut unknown = Vec::new();
+        let mut resolved: Vec<ResolvedImage<'a>> = Vec::with_capacity(images.len());
+        for image in images {
+            let answer = known_image(&remembered, &image).unwrap_or_else(|reference| {
+                unknown.push((resolved.len(), reference));
+                Err(Doubt::Lookup(LookupFailure::Internal))
+            });
+            resolved.push(ResolvedImage { image, answer });
         }
-        let Ok(reference) = Reference::parse(image.image) else {
-            return Ok(Err(Doubt::Lookup(LookupFailure::InvalidReference)));
-        };
-        match self.registry.known(&reference, caller, now) {
-            Some(known) => Ok(known.map_err(Doubt::Lookup)),
-            None => Err(reference),
-        }
+        (resolved, unknown)
     }
 
     async fn ask_registry(&self, reference: &Reference, terms: Terms<'_>) -> Answer {
@@ -71,5 +61,19 @@ impl Gate {
             self.registry
                 .fetch_image_noting(reference, terms.caller, terms.deadline, terms.asked);
         found.await.map_err(Doubt::Lookup)
+    }
+}
+
+/// What is known of an image without asking anybody, or whom to ask for.
+fn known_image(remembered: &Remembered<'_>, image: &PodImage<'_>) -> Result<Answer, Reference> {
+    if image.never_pulled {
+        return Ok(Err(Doubt::PullNever));
+    }
+    let Ok(reference) = Reference::parse(image.image) else {
+        return Ok(Err(Doubt::Lookup(LookupFailure::InvalidReference)));
+    };
+    match remembered.image(&reference) {
+        Some(known) => Ok(known.map_err(Doubt::Lookup)),
+        None => Err(reference),
     }
 }
