@@ -100,9 +100,9 @@ fn keep_any(sets: &[&Nodes], selected: &mut Selected) {
     match sets {
         [] => selected.clear(),
         [nodes] => nodes.keep_in(selected),
-        sets => {
-            let mut any = Selected::with_capacity(selected.len());
-            sets.iter().for_each(|nodes| nodes.add_to(&mut any));
+        [first, others @ ..] => {
+            let mut any = first.to_selected();
+            others.iter().for_each(|nodes| nodes.add_to(&mut any));
             selected.intersect_with(&any);
         }
     }

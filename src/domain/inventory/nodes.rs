@@ -67,6 +67,19 @@ impl Nodes {
         matches!(self, Self::Few(ids) if ids.is_empty())
     }
 
+    /// The set by itself.
+    pub(super) fn to_selected(&self) -> Selected {
+        match self {
+            Self::Few(ids) => {
+                let end = ids.last().map_or(0, |id| *id as usize + 1);
+                let mut selected = Selected::with_capacity(end);
+                self.add_to(&mut selected);
+                selected
+            }
+            Self::Many(bits, _) => bits.clone(),
+        }
+    }
+
     /// Adds the set to what is selected.
     pub(super) fn add_to(&self, selected: &mut Selected) {
         match self {
@@ -150,6 +163,7 @@ mod tests {
             gone.iter().for_each(|id| nodes.remove(*id));
             let left: BTreeSet<u32> = &all - &gone;
             prop_assert_eq!(nodes.is_empty(), left.is_empty());
+            prop_assert_eq!(ids(&nodes.to_selected()), left.clone());
             let start: Selected = others.iter().map(|id| *id as usize).collect();
             let apply = |change: fn(&Nodes, &mut Selected)| {
                 let mut selected = start.clone();
