@@ -261,10 +261,44 @@ fn builder(http2: bool) -> auto::Builder<TokioExecutor> {
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::Instant;
+
     use super::*;
 
     #[test]
     fn idle_connections_outlive_those_of_an_api_server() {
         assert!(IDLE_TIMEOUT >= Duration::from_secs(120));
+    }
+
+    fn connection(app: Router, graceful: &GracefulShutdown) -> Connection {
+        Connection {
+            app,
+            draining: Arc::default(),
+            watcher: graceful.watcher(),
+            _slot: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_closed_when_it_was_idle_and_not_while_it_is_asked() {
+        let app = Router::new().route("/", get(|| async { "yes" }));
+        let (mut client, server) = duplex(4096);
+        let graceful = GracefulShutdown::new();
+        let serving = tokio::spawn(connection(app, &graceful).serve_http(server, false));
+        let mut answer = [0; 4096];
+        for _ in 0..5 {
+            tokio::time::advance(IDLE_TIMEOUT * 9 / 10).await;
+            let request = b"GET / HTTP/1.1\r\nhost: gate\r\n\r\n";
+            client.write_all(request).await.unwrap();
+            let read = client.read(&mut answer).await.unwrap();
+            assert!(answer[..read].starts_with(b"HTTP/1.1 200 OK\r\n"));
+        }
+        let last = Instant::now();
+        let closed = timeout(3 * IDLE_TIMEOUT, client.read(&mut answer)).await;
+        assert_eq!(closed.unwrap().unwrap(), 0);
+        assert!((IDLE_TIMEOUT..=2 * IDLE_TIMEOUT).contains(&last.elapsed()));
+        serving.await.unwrap();
     }
 }
