@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
+use crate::domain::image::{Digest, IndexEntry};
+use crate::registry::manifest::MAX_ENTRIES;
+
 fn key(text: &str) -> Key {
     Key {
         reference: Reference::parse(text).unwrap(),
@@ -86,6 +89,36 @@ fn what_is_kept_is_bounded_in_bytes() {
         );
     }
     assert!(cache.bytes() <= 64 << 10);
+}
+
+/// Each part of the cache has a quarter of the room.
+#[test]
+fn the_longest_index_has_room() {
+    let cache = Cache::new(&RegistrySettings::new(crate::registry::EgressPolicy::Cli));
+    let entry = |at: usize| {
+        let digest = Digest::parse(&format!("sha256:{at:064x}")).unwrap();
+        let platform = Platform {
+            os: "windows".into(),
+            architecture: "amd64".into(),
+            variant: Some("v3".into()),
+            // A document of 4 MiB has room for some 4,000 bytes an entry. Both forms of the platform are kept.
+            os_version: Some("1".repeat(3000)),
+            os_features: vec!["win32k".into()],
+        };
+        IndexEntry::new(digest, Some(platform), EntryContent::Unread)
+    };
+    let image = Arc::new(Image {
+        digest: Digest::parse(&format!("sha256:{:064x}", 0)).unwrap(),
+        media_type: "application/vnd.oci.image.index.v1+json".into(),
+        content: ImageContent::Index(ImageIndex {
+            manifests: (0..MAX_ENTRIES).map(entry).collect(),
+        }),
+    });
+    for name in ["a", "b", "c"] {
+        cache.insert(key(name), Kept::for_ever(Arc::clone(&image)), None);
+        assert!(cache.get(&key(name).asked()).is_some(), "{name}");
+    }
+    assert!(cache.bytes() > 3 << 20);
 }
 
 #[test]
