@@ -61,10 +61,7 @@ impl Reviewed {
             metrics.exempted(exemption.kind.as_str());
         }
     }
-}
 
-/// What the audit log says of exemptions that were used.
-impl Reviewed {
     /// Adds the decision to the span of the review.
     pub(super) fn tell_trace(&self) {
         trace::record("platform_gate.decision", self.labels.decision);
@@ -72,6 +69,7 @@ impl Reviewed {
     }
 }
 
+/// What the audit log says of exemptions that were used.
 fn told(exemptions: &[Exemption]) -> Option<Annotation> {
     let told = exemptions
         .iter()

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::resolve::to_look_up;
 use super::{Gate, Judgement, conclude, exemptions};
 use crate::domain::decision::{Assessment, ResolvedImage};
 use crate::domain::image::Image;
@@ -21,8 +22,9 @@ impl Gate {
         kind: WorkloadKind,
         known: impl Fn(&Reference) -> Result<Arc<Image>, LookupFailure>,
     ) -> Judgement<'a> {
+        let answer = |image: &PodImage<'_>| known(&to_look_up(image)?).map_err(Doubt::Lookup);
         let resolve = |image: PodImage<'a>| ResolvedImage {
-            answer: answer(&image, &known),
+            answer: answer(&image),
             image,
         };
         let rules = self.rules.load_full();
@@ -37,16 +39,4 @@ impl Gate {
         let spared = self.spared_template(spec, kind, &assessment);
         conclude((&rules, None), assessment, exemptions, spared)
     }
-}
-
-fn answer(
-    image: &PodImage<'_>,
-    known: impl Fn(&Reference) -> Result<Arc<Image>, LookupFailure>,
-) -> Result<Arc<Image>, Doubt> {
-    if image.never_pulled {
-        return Err(Doubt::PullNever);
-    }
-    let reference = Reference::parse(image.image);
-    let reference = reference.map_err(|_| Doubt::Lookup(LookupFailure::InvalidReference))?;
-    known(&reference).map_err(Doubt::Lookup)
 }

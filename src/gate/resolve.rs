@@ -64,16 +64,21 @@ impl Gate {
     }
 }
 
-/// What is known of an image without asking anybody, or whom to ask for.
+/// What is known of an image without asking anybody, or what to ask for.
 fn known_image(remembered: &Remembered<'_>, image: &PodImage<'_>) -> Result<Answer, Reference> {
+    match to_look_up(image) {
+        Err(doubt) => Ok(Err(doubt)),
+        Ok(reference) => match remembered.image(&reference) {
+            Some(known) => Ok(known.map_err(Doubt::Lookup)),
+            None => Err(reference),
+        },
+    }
+}
+
+/// What an image is looked up by, or why it is not.
+pub(super) fn to_look_up(image: &PodImage<'_>) -> Result<Reference, Doubt> {
     if image.never_pulled {
-        return Ok(Err(Doubt::PullNever));
+        return Err(Doubt::PullNever);
     }
-    let Ok(reference) = Reference::parse(image.image) else {
-        return Ok(Err(Doubt::Lookup(LookupFailure::InvalidReference)));
-    };
-    match remembered.image(&reference) {
-        Some(known) => Ok(known.map_err(Doubt::Lookup)),
-        None => Err(reference),
-    }
+    Reference::parse(image.image).map_err(|_| Doubt::Lookup(LookupFailure::InvalidReference))
 }
