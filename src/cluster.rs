@@ -2,6 +2,7 @@
 //!
 //! Leaves out what is decided from it, and who presents the certificate: callers hand in functions that are told.
 
+mod again;
 pub mod autoscalers;
 pub mod certificate;
 pub mod client;

@@ -7,6 +7,7 @@ use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, KubeconfigError};
 use kube::{Client, Config};
 
+use super::again::asking_again;
 use super::traffic::{Freshness, MarkTraffic};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,6 +74,8 @@ pub fn client_for(mut config: Config, freshness: &Freshness) -> Result<Client, k
     config
         .headers
         .push((USER_AGENT, HeaderValue::from_static(OUR_NAME)));
+    let default_namespace = config.default_namespace.clone();
     let builder = ClientBuilder::try_from(config)?;
-    Ok(builder.with_layer(&MarkTraffic::new(freshness)).build())
+    let client = builder.with_layer(&MarkTraffic::new(freshness)).build();
+    Ok(asking_again(client, default_namespace))
 }
