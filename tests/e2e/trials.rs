@@ -6,6 +6,7 @@ mod certificates;
 mod cli;
 mod credentials;
 mod install;
+mod many;
 mod nodes;
 mod operate;
 mod outage;

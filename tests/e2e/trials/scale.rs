@@ -8,29 +8,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use futures::stream::{self, StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::{Node, Pod as PodObject};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{DeleteParams, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
-use serde_json::{Value, json};
+use platform_gate::cluster::{Freshness, client::client_for};
+use serde_json::Value;
 
 use super::install::NAMESPACE;
+use super::many::{LABEL, churn, create_nodes, create_pods};
 use super::replicas::{counted, get, replicas};
 use super::waits::Waits;
-use crate::cluster::{Cluster, simulated_nodes};
-use crate::pod::Pod;
+use crate::cluster::Cluster;
 use crate::progress::say;
 use crate::wait::until;
 
 const MINUTE: Duration = Duration::from_secs(60);
-const LABEL: &str = "example.com/many";
 /// A namespace that the chart leaves out.
 const NOT_ASKED: &str = "kube-system";
-/// Node updates a second.
-const CHURN: u64 = 100;
-/// Node updates under way at most.
-const AT_ONCE: usize = 20;
 
 struct Size {
     nodes: usize,
@@ -92,9 +87,13 @@ fn measure(
             let before = Waits::so_far(cluster)?;
             let told = side_by_side(runtime, client, asked.name(), size, concurrent);
             goes_on.store(false, Ordering::Relaxed);
-            let updates = runtime.block_on(churn)??;
+            let (done, updates) = runtime.block_on(churn)??;
+            ensure!(
+                done + updates / 100 >= updates,
+                "{done} of {updates} updates"
+            );
             say(&format!(
-                "scale: {concurrent} at a time, {what} ({updates} updates): {}",
+                "scale: {concurrent} at a time, {what} ({done} updates): {}",
                 told?
             ));
             let since = Waits::so_far(cluster)?.told_since(&before);
@@ -111,35 +110,12 @@ fn measure(
 async fn client(cluster: &Cluster) -> Result<Client> {
     let kubeconfig = Kubeconfig::read_from(cluster.kubectl.kubeconfig())?;
     let options = KubeConfigOptions::default();
-    Ok(Client::try_from(
-        Config::from_custom_kubeconfig(kubeconfig, &options).await?,
-    )?)
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+    Ok(client_for(config, &Freshness::default())?)
 }
 
-async fn create_nodes(client: &Client, count: usize) -> Result<()> {
-    let nodes: Api<Node> = Api::all(client.clone());
-    let creations = (0..count).map(|at| {
-        let architecture = ["amd64", "arm64"][at % 2];
-        let name = format!("many-{at}");
-        let labels = json!({"kubernetes.io/arch": architecture, "kubernetes.io/os": "linux",
-            "kubernetes.io/hostname": name, LABEL: "yes", "topology.kubernetes.io/zone": format!("zone-{}", at % 3)});
-        let platform = ("linux", architecture, "6.8.0");
-        let node = simulated_nodes::manifest_of(&name, platform, &labels, &[simulated_nodes::guest()]);
-        let nodes = nodes.clone();
-        async move {
-            let node: Node = serde_json::from_value(node)?;
-            nodes.create(&PostParams::default(), &node).await?;
-            anyhow::Ok(())
-        }
-    });
-    stream::iter(creations)
-        .buffer_unordered(50)
-        .try_collect::<Vec<()>>()
-        .await
-        .map(drop)
-}
-
-/// Deletes one of the pods: how long the next one takes from its first line of log to being ready, and its memory.
+/// Deletes one of the pods: how long the next one takes from its first line of log to being ready, beside the list of nodes
+/// that it waits for, and its memory.
 fn restarted(cluster: &Cluster, nodes: usize) -> Result<String> {
     let kubectl = &cluster.kubectl;
     let names = |pods: &[Value]| -> Vec<String> {
@@ -159,21 +135,35 @@ fn restarted(cluster: &Cluster, nodes: usize) -> Result<String> {
     until("it is ready", MINUTE * 2, || {
         Ok(get(&next, "/readyz").map(drop))
     })?;
-    let ready = SystemTime::now();
     let name = next["metadata"]["name"].as_str().unwrap_or_default();
-    let log = kubectl.run(&["logs", name, "-n", NAMESPACE])?;
-    let first_line: Value = serde_json::from_str(log.lines().next().unwrap_or_default())?;
-    let told = first_line["timestamp"].as_str().context("no timestamp")?;
-    let format = &time::format_description::well_known::Rfc3339;
-    let started: SystemTime = time::OffsetDateTime::parse(told, format)?.into();
-    let taken = ready.duration_since(started).unwrap_or_default();
+    let taken = until_ready(&kubectl.run(&["logs", name, "-n", NAMESPACE])?)?;
     let known = counted(&next, "platform_gate_nodes{").unwrap_or_default();
     ensure!(known >= nodes as f64, "it knows {known} of {nodes} nodes");
+    let began = Instant::now();
+    kubectl.run(&["get", "--raw", "/api/v1/nodes"])?;
+    let listed = began.elapsed();
     Ok(format!(
-        "ready {:.2} s after its first line of log, which knows {known} nodes; MiB of each replica, and of that its own {:?}",
+        "ready {:.2} s after its first line of log, which knows {known} nodes; kubectl takes {:.2} s to list them; MiB of each replica, and of that its own {:?}",
         taken.as_secs_f64(),
+        listed.as_secs_f64(),
         memory()?
     ))
+}
+
+/// From the first line of a log to the one that tells of the last condition for readiness.
+fn until_ready(log: &str) -> Result<Duration> {
+    let lines: Vec<Value> = log
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    let met = |line: &&Value| line["message"] == "condition for readiness met";
+    let (first, last) = (lines.first(), lines.iter().rfind(met));
+    let at = |line: Option<&Value>| -> Result<SystemTime> {
+        let told = line.and_then(|line| line["timestamp"].as_str());
+        let format = &time::format_description::well_known::Rfc3339;
+        Ok(time::OffsetDateTime::parse(told.context("no timestamp")?, format)?.into())
+    };
+    Ok(at(last)?.duration_since(at(first)?)?)
 }
 
 /// What each process of platform-gate has in memory, in MiB, and how much of that is its own, not its program's file.
@@ -194,37 +184,6 @@ fn memory() -> Result<Vec<(u64, u64)>> {
         of_each.extend(resident.filter(|_| status.starts_with("Name:\tplatform-gate\n")));
     }
     Ok(of_each)
-}
-
-/// Labels of nodes change, one after the other, until told to stop. Returns how many have.
-async fn churn(client: Client, nodes: usize, goes_on: Arc<AtomicBool>) -> Result<u64> {
-    let api: Api<Node> = Api::all(client);
-    let mut pace = tokio::time::interval(Duration::from_millis(1000 / CHURN));
-    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
-    let mut updates = 0;
-    let mut under_way = tokio::task::JoinSet::new();
-    while goes_on.load(Ordering::Relaxed) {
-        pace.tick().await;
-        let name = format!("many-{}", updates as usize % nodes);
-        let change = json!({"metadata": {"labels": {"example.com/turn": updates.to_string()}}});
-        let api = api.clone();
-        under_way.spawn(async move {
-            let parameters = PatchParams::default();
-            api.patch_metadata(&name, &parameters, &Patch::Merge(change))
-                .await
-        });
-        updates += 1;
-        // More at a time would only stand in each other's way, until the API server does nothing else.
-        while under_way.len() >= AT_ONCE
-            && let Some(done) = under_way.join_next().await
-        {
-            done??;
-        }
-    }
-    while let Some(done) = under_way.join_next().await {
-        done??;
-    }
-    Ok(updates)
 }
 
 /// Creates pods in turn where platform-gate is asked and where it is not.
@@ -262,37 +221,4 @@ fn side_by_side(
         )
     };
     Ok(format!("ms: p50 {}; p99 {}", told(0.5), told(0.99)))
-}
-
-/// Creates pods that nobody schedules, so many at a time, and deletes them. Gives the latencies in ms, shortest first.
-async fn create_pods(
-    client: &Client,
-    namespace: &str,
-    count: usize,
-    concurrent: usize,
-) -> Result<Vec<f64>> {
-    let pods: Api<PodObject> = Api::namespaced(client.clone(), namespace);
-    let creations = (0..count).map(|at| {
-        let pods = pods.clone();
-        async move {
-            let pod = Pod::new(namespace, &format!("many-{at}"), "test/amd64-only:1")
-                .node_selector("kubernetes.io/os", "linux")
-                .node_selector("kubernetes.io/arch", "amd64");
-            let mut pod: Value = serde_json::from_str(&pod.manifest())?;
-            pod["spec"]["schedulerName"] = json!("nobody");
-            pod["spec"]["tolerations"] = simulated_nodes::tolerates_guests();
-            pod["metadata"]["labels"] = json!({LABEL: "yes"});
-            let pod: PodObject = serde_json::from_value(pod)?;
-            let began = Instant::now();
-            pods.create(&PostParams::default(), &pod).await?;
-            anyhow::Ok(began.elapsed().as_secs_f64() * 1e3)
-        }
-    });
-    let created = stream::iter(creations).buffer_unordered(concurrent);
-    let mut times: Vec<f64> = created.try_collect().await?;
-    times.sort_by(f64::total_cmp);
-    let labelled = ListParams::default().labels(LABEL);
-    let at_once = DeleteParams::default().grace_period(0);
-    pods.delete_collection(&at_once, &labelled).await?;
-    Ok(times)
 }
