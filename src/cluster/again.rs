@@ -1,7 +1,7 @@
 //! Asking the API server again where it closed the connection in the moment of a request.
 //!
 //! It lets go of a connection that was idle for 90 s, and so do we, so that a request may meet the end of its connection: not often,
-//! but a pull secret that is not read for it makes an image unknown. client-go asks again too.
+//! but a pull secret that is not read for it makes an image unknown. Go's `net/http`, and with it client-go, asks again too.
 //! Leaves out answers that ask for patience (429, 503): `kube` heeds those.
 
 use std::error::Error;
@@ -96,12 +96,19 @@ mod tests {
         connection.write_all(SECRET.as_bytes()).await.unwrap();
     }
 
-    /// Answers the first request, closes at the second one, and answers one more on another connection.
-    async fn serve() -> (Api<Secret>, JoinHandle<Vec<String>>) {
+    fn secrets_at(listener: &TcpListener) -> Api<Secret> {
         // Fails only when another test has installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let config = Config::new(format!("http://{address}").parse().unwrap());
+        let client = client_for(config, &Freshness::default()).unwrap();
+        Api::namespaced(client, "shop")
+    }
+
+    /// Answers the first request, closes at the second one, and answers one more on another connection.
+    async fn serve() -> (Api<Secret>, JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let secrets = secrets_at(&listener);
         let serving = tokio::spawn(async move {
             let (mut first, _) = listener.accept().await.unwrap();
             let mut asked = vec![request(&mut first).await];
@@ -113,9 +120,7 @@ mod tests {
             answer(&mut second).await;
             asked
         });
-        let config = Config::new(format!("http://{address}").parse().unwrap());
-        let client = client_for(config, &Freshness::default()).unwrap();
-        (Api::namespaced(client, "shop"), serving)
+        (secrets, serving)
     }
 
     #[tokio::test]
@@ -142,14 +147,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_api_server_that_is_not_there_is_not_asked_twice() {
+    async fn a_connection_that_was_refused_has_not_ended() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let secrets = secrets_at(&listener);
         drop(listener);
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let config = Config::new(format!("http://{address}").parse().unwrap());
-        let client = client_for(config, &Freshness::default()).unwrap();
-        let error = Api::<Secret>::namespaced(client, "shop").get("a").await;
-        assert!(!connection_ended(&error.unwrap_err()));
+        assert!(!connection_ended(&secrets.get("a").await.unwrap_err()));
     }
 }
